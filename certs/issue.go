@@ -1,0 +1,223 @@
+package certs
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// defaultLife is how long an issued certificate lasts if the request does not say.
+const defaultLife = 90 * day
+
+// appleLife is the longest life of a server's certificate that macOS and iOS accept from a root that the user added.
+const appleLife = 825 * day
+
+// Request says what certificate to issue.
+type Request struct {
+	// Names of a server: DNS names, with a wildcard as the first label or none, and IP addresses.
+	// Of a client: first its common name, any printable text of up to 64 bytes; then alternative names as
+	// "dns:NAME", "email:ADDRESS" or "uri:URI".
+	Names   []string
+	Client  bool          // a client's certificate, else a server's; never both
+	For     time.Duration // how long it lasts from now, at most as long as the root; zero: 90 days
+	KeyType KeyType       // zero: ECDSAP256
+}
+
+// Issued is a new certificate with its private key.
+type Issued struct {
+	Certificate tls.Certificate // with Leaf
+	CertPEM     []byte
+	KeyPEM      []byte   // PKCS#8
+	Warnings    []string // sentences about what will not work everywhere
+
+	fileName string // what Write calls the files
+}
+
+// Issue makes a key and signs a certificate for it. A name outside the constraints of the root is a
+// *NotPermittedError. What Issue returns has been verified against the root.
+func (a *Authority) Issue(r Request) (*Issued, error) {
+	issued, err := a.issue(r)
+	if err != nil {
+		what := "no name"
+		if len(r.Names) > 0 {
+			what = fmt.Sprintf("%q", r.Names[0])
+		}
+		return nil, fmt.Errorf("issue certificate for %s: %w", what, err)
+	}
+	return issued, nil
+}
+
+func (a *Authority) issue(r Request) (*Issued, error) {
+	if len(r.Names) == 0 {
+		return nil, errors.New("at least one name is needed")
+	}
+	issued := &Issued{}
+	template, err := a.template(r, issued)
+	if err != nil {
+		return nil, err
+	}
+	key, err := r.KeyType.generate()
+	if err != nil {
+		return nil, err
+	}
+	if template.SubjectKeyId, err = keyID(key.Public()); err != nil {
+		return nil, err
+	}
+	if _, ok := key.(*rsa.PrivateKey); ok {
+		template.KeyUsage |= x509.KeyUsageKeyEncipherment
+	}
+	if issued.Certificate.Leaf, err = a.sign(template, key.Public()); err != nil {
+		return nil, err
+	}
+	issued.Certificate.Certificate = [][]byte{issued.Certificate.Leaf.Raw}
+	issued.Certificate.PrivateKey = key
+	issued.CertPEM = encodeCertificates(issued.Certificate.Leaf)
+	issued.KeyPEM, err = encodeKey(key)
+	return issued, err
+}
+
+// sign makes the certificate and verifies it as a peer will: a mistake of ours must not leave this machine.
+func (a *Authority) sign(template *x509.Certificate, public crypto.PublicKey) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(nil, template, a.root, public, a.key) // the serial number is 159 random bits
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	_, err = leaf.Verify(x509.VerifyOptions{Roots: a.pool, KeyUsages: template.ExtKeyUsage})
+	return leaf, err
+}
+
+// template checks the request and adds to issued its warnings and file name.
+func (a *Authority) template(r Request, issued *Issued) (*x509.Certificate, error) {
+	t := &x509.Certificate{KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true}
+	if err := a.setValidity(t, r, issued); err != nil {
+		return nil, err
+	}
+	if r.Client {
+		return t, a.setClientNames(t, r.Names, issued)
+	}
+	return t, a.setServerNames(t, r.Names, issued)
+}
+
+func (a *Authority) setValidity(t *x509.Certificate, r Request, issued *Issued) error {
+	now, life := time.Now(), r.For
+	switch {
+	case life == 0:
+		life = defaultLife
+	case life < 0:
+		return fmt.Errorf("a certificate cannot last %v", life)
+	}
+	if now.After(a.root.NotAfter) {
+		return fmt.Errorf("the root expired %s: make a new one with tcps certs init --force", moment(a.root.NotAfter, now))
+	}
+	if now.Before(a.root.NotBefore) {
+		return fmt.Errorf("the root is not valid yet: it begins %s; is the clock right?", moment(a.root.NotBefore, now))
+	}
+	t.NotBefore, t.NotAfter = now.Add(-backdate), now.Add(life)
+	if t.NotBefore.Before(a.root.NotBefore) {
+		t.NotBefore = a.root.NotBefore
+	}
+	if t.NotAfter.After(a.root.NotAfter) {
+		t.NotAfter = a.root.NotAfter
+		issued.warn("it ends with its root, %s", moment(t.NotAfter, now))
+	}
+	if !r.Client && t.NotAfter.Sub(t.NotBefore) > appleLife {
+		issued.warn("macOS and iOS refuse certificates of servers that last longer than %d days", appleLife/day)
+	}
+	return nil
+}
+
+func (i *Issued) warn(format string, args ...any) {
+	i.Warnings = append(i.Warnings, fmt.Sprintf(format, args...))
+}
+
+// setServerNames makes the first DNS name the common name too. An address cannot be: where it stands alone, OpenSSL
+// takes it for a DNS name and refuses it by the root's constraints.
+func (a *Authority) setServerNames(t *x509.Certificate, names []string, issued *Issued) error {
+	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	for _, s := range names {
+		n, err := parseServerName(s)
+		if err != nil {
+			return err
+		}
+		if err := a.addName(t, n); err != nil {
+			return err
+		}
+		if issued.fileName == "" {
+			issued.fileName = n.text
+		}
+		if t.Subject.CommonName == "" && n.kind == dnsName && len(n.text) <= 64 {
+			t.Subject.CommonName = n.text
+		}
+		if strings.HasPrefix(n.text, "*.") && strings.Count(n.text, ".") == 1 {
+			issued.warn("OpenSSL matches no host with %s: it wants two labels after the wildcard", n.text)
+		}
+	}
+	return nil
+}
+
+// parseServerName reads a name of a server's certificate.
+func parseServerName(s string) (name, error) {
+	for _, prefix := range []string{"email:", "uri:"} {
+		if strings.HasPrefix(s, prefix) {
+			return name{}, fmt.Errorf("%q: a server's names are DNS names and IP addresses", s)
+		}
+	}
+	return parseName(s)
+}
+
+func (a *Authority) setClientNames(t *x509.Certificate, names []string, issued *Issued) error {
+	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	commonName := names[0]
+	if err := checkCommonName(commonName); err != nil {
+		return err
+	}
+	for _, s := range names[1:] {
+		if !strings.HasPrefix(s, "dns:") && !strings.HasPrefix(s, "email:") && !strings.HasPrefix(s, "uri:") {
+			return fmt.Errorf("%q: say what kind of name of the client this is: dns:, email: or uri:", s)
+		}
+		n, err := parseName(s)
+		if err != nil {
+			return err
+		}
+		if err := a.addName(t, n); err != nil {
+			return err
+		}
+	}
+	t.Subject = pkix.Name{CommonName: commonName}
+	issued.fileName = commonName
+	if len(t.DNSNames) == 0 && looksLikeDNS(commonName) && permits(a.root, name{kind: dnsName, text: commonName, host: strings.ToLower(commonName)}) != nil {
+		issued.warn("OpenSSL takes the client name %q for a DNS name and will refuse it by the constraints of the root; a name without dots works everywhere", commonName)
+	}
+	return nil
+}
+
+// addName adds n to the alternative names if the root may sign for it.
+func (a *Authority) addName(t *x509.Certificate, n name) error {
+	if err := permits(a.root, n); err != nil {
+		return err
+	}
+	switch n.kind {
+	case dnsName:
+		t.DNSNames = append(t.DNSNames, n.text)
+	case ipName:
+		t.IPAddresses = append(t.IPAddresses, n.ip.AsSlice())
+	case emailName:
+		t.EmailAddresses = append(t.EmailAddresses, n.text)
+	case uriName:
+		t.URIs = append(t.URIs, n.uri)
+	}
+	return nil
+}
+

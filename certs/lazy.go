@@ -1,0 +1,77 @@
+package certs
+
+import (
+	"crypto/tls"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// defaultLazyLife is how long the certificates of an AuthoritySource last: short, since making another costs nothing.
+const defaultLazyLife = 7 * day
+
+// AuthoritySource is a Source that has an Authority issue its certificate, in memory only, and another one when two
+// thirds of its life are gone: the handshake that finds it so makes it. There is no goroutine and nothing to close.
+type AuthoritySource struct {
+	authority *Authority
+	request   Request
+	current   atomic.Pointer[timed]
+	renewal   sync.Mutex // held while a certificate is issued
+}
+
+// timed is a certificate and when to replace it.
+type timed struct {
+	certificate *tls.Certificate
+	renew       time.Time
+}
+
+// Source issues a certificate for names and returns a source that keeps it fresh. life zero means 7 days.
+func (a *Authority) Source(names []string, life time.Duration) (*AuthoritySource, error) {
+	if life == 0 {
+		life = defaultLazyLife
+	}
+	s := &AuthoritySource{authority: a, request: Request{Names: slices.Clone(names), For: life}}
+	if err := s.issue(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Certificate returns the current certificate whatever name the client asks for. If issuing a new one fails, the
+// current one serves as long as it is valid.
+func (s *AuthoritySource) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	current := s.current.Load()
+	now := time.Now()
+	if now.Before(current.renew) {
+		return current.certificate, nil
+	}
+	valid := now.Before(current.certificate.Leaf.NotAfter)
+	if valid {
+		if !s.renewal.TryLock() {
+			return current.certificate, nil
+		}
+	} else {
+		s.renewal.Lock()
+	}
+	defer s.renewal.Unlock()
+	if latest := s.current.Load(); latest != current { // issued while we waited for the lock
+		return latest.certificate, nil
+	}
+	if err := s.issue(); err != nil && !valid {
+		return nil, err
+	}
+	return s.current.Load().certificate, nil
+}
+
+// issue replaces the current certificate. The caller holds renewal, or is alone.
+func (s *AuthoritySource) issue() error {
+	issued, err := s.authority.Issue(s.request)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	life := issued.Certificate.Leaf.NotAfter.Sub(now)
+	s.current.Store(&timed{&issued.Certificate, now.Add(life * 2 / 3)})
+	return nil
+}

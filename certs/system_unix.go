@@ -1,0 +1,57 @@
+//go:build !windows
+
+package certs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/google/renameio/v2"
+)
+
+func newPendingFile(path string, mode fs.FileMode) (pendingFile, error) {
+	return renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
+}
+
+// syncFolder makes the names in a folder durable, which renameio leaves to us.
+func syncFolder(folder string) error {
+	f, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) && !errors.Is(err, errors.ErrUnsupported) {
+		return err // some file systems cannot sync a folder: there is nothing more to do then
+	}
+	return nil
+}
+
+// checkPrivate refuses a key that others than its owner can read or write.
+func checkPrivate(path string, info fs.FileInfo) error {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("key %q is open to others (mode %04o): chmod 600 %s", path, mode, shellQuote(path))
+	}
+	return nil
+}
+
+// checkOwn says what makes a file or folder not this user's alone.
+func checkOwn(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return bareCause(err)
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !ok:
+		return errors.New("this system does not tell whose it is")
+	case int(stat.Uid) != os.Geteuid():
+		return fmt.Errorf("it belongs to user %d, not to you (%d)", stat.Uid, os.Geteuid())
+	case info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("others can write to it (mode %04o)", info.Mode().Perm())
+	}
+	return nil
+}

@@ -1,0 +1,8 @@
+//go:build !windows
+
+package reason
+
+import "syscall"
+
+// A write after the peer's reset gives EPIPE.
+var resets = []syscall.Errno{syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED}

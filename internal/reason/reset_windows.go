@@ -1,0 +1,5 @@
+package reason
+
+import "syscall"
+
+var resets = []syscall.Errno{syscall.WSAECONNRESET, syscall.WSAECONNABORTED, syscall.EPIPE}

@@ -1,0 +1,154 @@
+// Package wire is what lies between TLS and the socket, and the byte stream
+// above both: it tells how a stream ended, counts its bytes, and closes it so
+// that nothing already written is lost.
+package wire
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// abortGrace is what an aborted connection has left for its close_notify and
+// for the peer to take what was written.
+const abortGrace = 250 * time.Millisecond
+
+// errNoCloseWrite is returned by CloseWrite where the transport has no
+// half-close (net.Pipe). It matches errors.ErrUnsupported.
+var errNoCloseWrite = &net.OpError{Op: "close", Net: "half", Err: errors.ErrUnsupported}
+
+// A Conn is the net.Conn under TLS. It remembers whether the peer's FIN was
+// seen, which crypto/tls does not tell from a close_notify, and its Close
+// sends a FIN, waits for the peer's end within Linger, and only then closes:
+// closing with unread input would send a reset, which can destroy bytes that
+// the peer has not read yet (RFC 1122, 4.2.2.13).
+type Conn struct {
+	net.Conn
+
+	// Linger bounds the wait in Close; 0 or less: no wait. Set before use.
+	Linger time.Duration
+
+	sawEOF   atomic.Bool  // the peer's FIN was read
+	received atomic.Int64 // bytes that TLS or the plain stream took from the socket
+
+	mu         sync.Mutex
+	abortUntil time.Time // set by Abort; guarded by mu, which also orders deadlines after it
+	closed     bool      // guarded by mu
+}
+
+// Read reads from the socket. A FIN is reported by itself, never together
+// with bytes, so that SawEOF is true only once all bytes were taken.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.received.Add(int64(n))
+		return n, nil
+	}
+	if err == io.EOF {
+		c.sawEOF.Store(true)
+	}
+	return n, err
+}
+
+// SawEOF reports whether the peer's FIN was read.
+func (c *Conn) SawEOF() bool { return c.sawEOF.Load() }
+
+// Received is the number of bytes read from the socket so far.
+func (c *Conn) Received() int64 { return c.received.Load() }
+
+// CloseWrite sends a FIN; reading goes on.
+func (c *Conn) CloseWrite() error {
+	if hc, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return hc.CloseWrite()
+	}
+	return errNoCloseWrite
+}
+
+// Abort makes every read fail at once, and every write that is under way. It
+// leaves Close a moment to say good-bye. It may be called at any time, and
+// from any goroutine.
+func (c *Conn) Abort() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.abortUntil.IsZero() {
+		c.abortUntil = time.Now().Add(abortGrace)
+	}
+	c.Conn.SetDeadline(past)
+}
+
+// past is a deadline that is over on every clock.
+var past = time.Unix(1, 0)
+
+// Aborted reports whether Abort was called.
+func (c *Conn) Aborted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.abortUntil.IsZero()
+}
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (c *Conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline has no effect after Abort: reads keep failing.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.abortUntil.IsZero() {
+		return nil
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetWriteDeadline sets no later deadline than Abort leaves: crypto/tls sets
+// one of its own for the close_notify.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.abortUntil.IsZero() && (t.IsZero() || t.After(c.abortUntil)) {
+		t = c.abortUntil
+	}
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// Close sends a FIN, discards what the peer still sends until its FIN or for
+// Linger (after Abort: a moment), and closes. The second call does nothing.
+func (c *Conn) Close() error {
+	if !c.startClose() {
+		return nil
+	}
+	if c.Linger > 0 && c.CloseWrite() == nil && !c.SawEOF() {
+		io.Copy(io.Discard, lingerReader{c})
+	}
+	return c.Conn.Close()
+}
+
+// startClose sets the deadline of the lingering; false: closed already.
+func (c *Conn) startClose() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.closed = true
+	until := time.Now().Add(c.Linger)
+	if !c.abortUntil.IsZero() && c.abortUntil.Before(until) {
+		until = c.abortUntil
+	}
+	c.Conn.SetReadDeadline(until)
+	return true
+}
+
+// A lingerReader reads on behalf of Close only: not counted, and without the
+// WriterTo of the socket, which would splice to a discard that has no descriptor.
+type lingerReader struct{ c *Conn }
+
+func (r lingerReader) Read(b []byte) (int, error) { return r.c.Conn.Read(b) }
+
+// IsTimeout reports whether err is a deadline that has passed.
+func IsTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

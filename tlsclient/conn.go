@@ -1,0 +1,98 @@
+package tlsclient
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"time"
+
+	"tcps/internal/reason"
+	"tcps/internal/wire"
+)
+
+// ErrTruncated is what Conn.Read returns, in an *Error, when the server's TLS
+// stream was cut: it ended without close_notify, so bytes may be missing. It
+// matches io.ErrUnexpectedEOF.
+var ErrTruncated = wire.ErrTruncated
+
+// A Conn is a connection to a server: a net.Conn with half-close. Its methods
+// may be called concurrently. Errors of Read and Write other than io.EOF are
+// *Error values.
+type Conn struct {
+	stream    wire.Stream
+	endpoint  string
+	untrusted error // set before the handshake ends
+}
+
+// Read reads what the server sent; io.EOF is its clean end. With TLS 1.3 a
+// server's refusal of the client's certificate comes here, as the Reason
+// peer-refused-us: the handshake has ended for the client by then (RFC 8446, 2).
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.stream.Read(b)
+	return n, c.wrap("read from", err)
+}
+
+// Write sends b, as fast as the server takes it.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.stream.Write(b)
+	return n, c.wrap("write to", err)
+}
+
+func (c *Conn) wrap(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return &Error{Op: op, Endpoint: c.endpoint, Reason: reason.Of(err, "idle"), Err: bare(err)}
+}
+
+// CloseWrite ends the sending side: in TLS with close_notify and FIN, on plain
+// connections with FIN. Reading goes on.
+func (c *Conn) CloseWrite() error { return c.wrap("half-close", c.stream.CloseWrite()) }
+
+// Close ends the connection without losing what was written: close_notify,
+// FIN, and a wait for the server's end, at most the Dialer's LingerTimeout.
+func (c *Conn) Close() error { return c.stream.Close() }
+
+// Abort makes reads and writes fail at once, those under way too; Close is
+// still to be called, and does not wait long.
+func (c *Conn) Abort() { c.stream.Raw.Abort() }
+
+// LocalAddr is the address that was dialled from.
+func (c *Conn) LocalAddr() net.Addr { return c.stream.Raw.LocalAddr() }
+
+// RemoteAddr is the server's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.stream.Raw.RemoteAddr() }
+
+// SetDeadline sets when reads and writes fail, as in net.Conn; zero: never. A
+// TLS connection cannot be written to after its write deadline has passed.
+func (c *Conn) SetDeadline(t time.Time) error { return c.stream.SetDeadline(t) }
+
+// SetReadDeadline is SetDeadline for reads.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.stream.SetReadDeadline(t) }
+
+// SetWriteDeadline is SetDeadline for writes.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.stream.SetWriteDeadline(t) }
+
+// TLS is what was negotiated; nil on plain connections.
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.stream.TLS == nil {
+		return nil
+	}
+	cs := c.stream.TLS.ConnectionState()
+	return &cs
+}
+
+// ID is a name for the connection that the server can compute too: 8 bytes of
+// the TLS exporter in hex. It is empty on plain connections, and where TLS 1.2
+// without extended master secret has no exporter.
+func (c *Conn) ID() string {
+	cs := c.TLS()
+	if cs == nil {
+		return ""
+	}
+	return wire.ConnectionID(cs)
+}
+
+// Untrusted is why the server's certificate would have been refused, had the
+// Dialer not been Insecure; nil: it is good.
+func (c *Conn) Untrusted() error { return c.untrusted }

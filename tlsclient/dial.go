@@ -1,0 +1,197 @@
+package tlsclient
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"tcps/certs"
+	"tcps/internal/endpoint"
+	"tcps/internal/reason"
+	"tcps/internal/wire"
+)
+
+// A Dialer connects to servers. Its zero value is safe: it verifies servers
+// against the system's roots, speaks TLS 1.2 and 1.3, and gives up after ten
+// seconds. Its methods may be called concurrently; do not change its fields
+// while they run.
+type Dialer struct {
+	// RootCAs are the authorities that may vouch for servers. Nil: those of
+	// the system.
+	RootCAs *x509.CertPool
+
+	// ServerName is the name that the server's certificate must have, and that
+	// is sent to it (SNI). Empty: the host of the endpoint. It is required for
+	// TLS on Unix sockets.
+	ServerName string
+
+	// Source has the certificates that servers may ask for. Nil: none.
+	Source certs.ClientSource
+
+	// Insecure takes any certificate, of anybody. What it would have refused
+	// is in Conn.Untrusted.
+	Insecure bool
+
+	// Timeout bounds connecting and the handshake together. 0: 10 s; negative:
+	// none.
+	Timeout time.Duration
+
+	// LingerTimeout bounds the wait for the server's end in Conn.Close, which
+	// keeps a reset from destroying bytes that the server has not read yet.
+	// 0: 5 s; negative: no wait.
+	LingerTimeout time.Duration
+
+	// MinVersion and MaxVersion are TLS versions. 0: TLS 1.2 and TLS 1.3.
+	MinVersion, MaxVersion uint16
+
+	// NextProtos are the application protocols to offer (RFC 7301).
+	NextProtos []string
+
+	// Network restricts TCP to tcp4 or tcp6. Empty: tcp, with both raced
+	// against each other (RFC 8305).
+	Network string
+
+	// LocalAddr is the address to connect from; the zero value: any.
+	LocalAddr netip.Addr
+
+	// Sessions keeps sessions for resumption. Nil: none are resumed.
+	Sessions tls.ClientSessionCache
+}
+
+func (d *Dialer) timeout() time.Duration { return orDefault(d.Timeout, 10*time.Second) }
+func (d *Dialer) linger() time.Duration  { return orDefault(d.LingerTimeout, 5*time.Second) }
+
+// orDefault reads a timeout field: 0 is the default, negative is 0: none.
+func orDefault(d, def time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return def
+	case d < 0:
+		return 0
+	}
+	return d
+}
+
+// Dial connects to an endpoint (tcps://host:port, tcp://host:port,
+// unixs:///path, unix:///path; the scheme decides whether TLS is spoken), and
+// shakes hands. An error is an *Error.
+func (d *Dialer) Dial(ctx context.Context, s string) (*Conn, error) {
+	e, err := endpoint.Parse(s)
+	if err != nil {
+		return nil, &Error{Op: "dial", Endpoint: s, Reason: reason.Failed, Err: err}
+	}
+	return d.dial(ctx, e)
+}
+
+// DialContext dials TLS, with the signature that http.Transport.DialTLSContext
+// and others want. The network is tcp, tcp4, tcp6 or unix.
+func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	e := endpoint.Endpoint{Scheme: endpoint.TCPS}
+	var err error
+	switch network {
+	case "unix":
+		e.Scheme, e.Path = endpoint.UnixS, addr
+	case "tcp", "tcp4", "tcp6":
+		e.Host, e.Port, err = net.SplitHostPort(addr)
+	default:
+		err = net.UnknownNetworkError(network)
+	}
+	if err != nil {
+		return nil, &Error{Op: "dial", Endpoint: addr, Reason: reason.Failed, Err: err}
+	}
+	if network != "tcp" && network != "unix" {
+		restricted := *d
+		restricted.Network = network
+		d = &restricted
+	}
+	return d.dial(ctx, e)
+}
+
+func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
+	if timeout := d.timeout(); timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	nc, err := d.connect(ctx, e)
+	if err != nil {
+		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), NotReached: true, Err: err}
+	}
+	raw := &wire.Conn{Conn: nc, Linger: d.linger()}
+	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
+	if !e.TLS() {
+		return c, nil
+	}
+	if err := d.handshake(ctx, c, e); err != nil {
+		raw.Linger = 0 // no bytes of ours are under way that the server could miss
+		raw.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
+	network := e.Network()
+	if network == "tcp" && d.Network != "" {
+		network = d.Network
+	}
+	dialer := net.Dialer{}
+	if d.LocalAddr.IsValid() && network != "unix" {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.LocalAddr, 0))
+	}
+	nc, err := dialer.DialContext(ctx, network, e.Address())
+	if err != nil {
+		return nil, bare(err)
+	}
+	return nc, nil
+}
+
+func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) error {
+	fail := func(err error) error {
+		return &Error{Op: "shake hands with", Endpoint: e.String(), Reason: whyNoHandshake(err), Err: err}
+	}
+	config, err := d.config(c, e)
+	if err != nil {
+		return fail(err)
+	}
+	c.stream.TLS = tls.Client(c.stream.Raw, config)
+	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
+		return fail(err)
+	}
+	return nil
+}
+
+// config is the crypto/tls side of the Dialer for one connection.
+func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
+	name := d.ServerName
+	if name == "" {
+		name = e.Host
+	}
+	if name == "" && !d.Insecure {
+		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
+	}
+	config := &tls.Config{
+		RootCAs:            d.RootCAs,
+		ServerName:         name,
+		MinVersion:         max(d.MinVersion, tls.VersionTLS12),
+		MaxVersion:         d.MaxVersion,
+		NextProtos:         d.NextProtos,
+		ClientSessionCache: d.Sessions,
+	}
+	if d.Source != nil {
+		config.GetClientCertificate = d.Source.ClientCertificate
+	}
+	if d.Insecure {
+		// The verdict that crypto/tls would have given is kept for the caller.
+		config.InsecureSkipVerify = true
+		config.VerifyConnection = func(cs tls.ConnectionState) error {
+			c.untrusted = verify(&cs, d.RootCAs, name)
+			return nil
+		}
+	}
+	return config, nil
+}

@@ -1,0 +1,212 @@
+package tlsserver
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tcps/internal/reason"
+	"tcps/internal/wire"
+)
+
+// ErrTruncated is what Conn.Read returns when the peer's TLS stream was cut:
+// it ended without close_notify, so bytes may be missing. It matches
+// io.ErrUnexpectedEOF.
+var ErrTruncated = wire.ErrTruncated
+
+// A Conn is one connection, as a Handler gets it: a net.Conn with half-close
+// that knows its peer. Its methods may be called concurrently.
+type Conn struct {
+	server *Server
+	stream wire.Stream
+	opened time.Time
+	sni    string // from the ClientHello; set before the handshake ends
+	hello  bool   // the ClientHello has come; as sni
+
+	ticket   *ticket   // for admission, until the handshake has ended
+	deadline time.Time // of the handshake; zero: none
+
+	established atomic.Bool
+
+	mu       sync.Mutex
+	abortWhy Reason        // why the server ended it; guarded by mu, as done
+	done     chan struct{} // closed by abort; made on first use
+	closing  sync.Once
+
+	handedOut atomic.Bool // Server.Listener has given it to another server
+	ended     atomic.Bool // the observer was told
+}
+
+// transport is what lies under tls.Conn: crypto/tls gives it to callbacks,
+// which find their connection by it.
+type transport struct {
+	wire.Conn
+	conn *Conn
+}
+
+// Close is called by tls.Conn, after the close_notify.
+func (t *transport) Close() error {
+	if t.conn.handedOut.Load() {
+		go t.conn.server.endHandedOut(t.conn)
+		return nil
+	}
+	return t.Conn.Close()
+}
+
+func newConn(s *Server, nc net.Conn, secure bool) *Conn {
+	c := &Conn{server: s, opened: time.Now()}
+	t := &transport{conn: c}
+	t.Conn.Conn = nc
+	t.Linger = s.lingerTimeout()
+	c.stream.Raw = &t.Conn
+	if secure {
+		c.stream.TLS = tls.Server(t, &tls.Config{GetConfigForClient: s.configForClient})
+	}
+	return c
+}
+
+// Read reads what the peer sent. It returns io.EOF when the peer ended its
+// side (in TLS: with close_notify), ErrTruncated when a TLS stream was cut, an
+// error that matches syscall.ECONNRESET after a reset, and one that matches
+// net.ErrClosed once the connection must end.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.stream.Read(b)
+	if n > 0 {
+		c.server.observeData(c, Received, b[:n])
+	}
+	return n, err
+}
+
+// Write sends b, as fast as the peer takes it.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.stream.Write(b)
+	if n > 0 {
+		c.server.observeData(c, Sent, b[:n])
+	}
+	return n, err
+}
+
+// CloseWrite ends the sending side: in TLS with close_notify and FIN, on plain
+// connections with FIN. Reading goes on.
+func (c *Conn) CloseWrite() error { return c.stream.CloseWrite() }
+
+// Close ends the connection without losing what was written: close_notify,
+// FIN, and a wait for the peer's end, at most LingerTimeout. The server does
+// so when the Handler has returned; a Handler need not.
+func (c *Conn) Close() error {
+	var err error
+	c.closing.Do(func() { err = c.stream.Close() })
+	return err
+}
+
+// LocalAddr is the address that the peer connected to.
+func (c *Conn) LocalAddr() net.Addr { return c.stream.Raw.LocalAddr() }
+
+// RemoteAddr is the peer's address.
+func (c *Conn) RemoteAddr() net.Addr { return c.stream.Raw.RemoteAddr() }
+
+// SetDeadline sets when reads and writes fail, as in net.Conn; zero: never. A
+// TLS connection cannot be written to after its write deadline has passed.
+func (c *Conn) SetDeadline(t time.Time) error { return c.stream.SetDeadline(t) }
+
+// SetReadDeadline is SetDeadline for reads.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.stream.SetReadDeadline(t) }
+
+// SetWriteDeadline is SetDeadline for writes.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.stream.SetWriteDeadline(t) }
+
+// TLS is what was negotiated; nil on plain connections and before the
+// handshake has ended.
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.stream.TLS == nil || !c.established.Load() {
+		return nil
+	}
+	cs := c.stream.TLS.ConnectionState()
+	return &cs
+}
+
+// Identity is what the peer's certificate says of it; nil without one.
+func (c *Conn) Identity() *Identity {
+	cs := c.TLS()
+	if cs == nil {
+		return nil
+	}
+	return identityOf(cs)
+}
+
+// ID is a name for the connection that the client can compute too: 8 bytes of
+// the TLS exporter in hex. It is empty on plain connections, and where TLS 1.2
+// without extended master secret has no exporter.
+func (c *Conn) ID() string {
+	cs := c.TLS()
+	if cs == nil {
+		return ""
+	}
+	return wire.ConnectionID(cs)
+}
+
+// ServerName is the name that the client asked for; empty on plain connections
+// and where it asked for none.
+func (c *Conn) ServerName() string { return c.sni }
+
+// Draining is closed when the server begins to drain: a service may then end
+// the conversation at a point where it hurts nobody.
+func (c *Conn) Draining() <-chan struct{} { return c.server.drainBegun() }
+
+// BytesRead counts what was read from the peer, without TLS' own bytes.
+func (c *Conn) BytesRead() int64 { return c.stream.BytesRead() }
+
+// BytesWritten counts what was sent to the peer, without TLS' own bytes.
+func (c *Conn) BytesWritten() int64 { return c.stream.BytesWritten() }
+
+// abort ends the connection for a reason of the server's.
+func (c *Conn) abort(why Reason) {
+	c.mu.Lock()
+	first := c.abortWhy == ""
+	if first {
+		c.abortWhy = why
+		close(c.doneLocked())
+	}
+	c.mu.Unlock()
+	if first {
+		c.stream.Raw.Abort()
+		if c.handedOut.Load() {
+			go c.server.endHandedOut(c)
+		}
+	}
+}
+
+// aborted is closed once the connection must end.
+func (c *Conn) aborted() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.doneLocked()
+}
+
+func (c *Conn) doneLocked() chan struct{} {
+	if c.done == nil {
+		c.done = make(chan struct{})
+	}
+	return c.done
+}
+
+// why finds the reason for an end: the server's own, then the error, then how
+// the peer's side ended, which the Handler may not have reported.
+func (c *Conn) why(err error) Reason {
+	c.mu.Lock()
+	abortWhy := c.abortWhy
+	c.mu.Unlock()
+	if abortWhy != "" {
+		return abortWhy
+	}
+	if !c.established.Load() {
+		return c.whyNoHandshake(err)
+	}
+	why := reason.Of(err, "service")
+	if why == reason.Done && c.stream.End() == wire.Truncated {
+		return reason.Truncated
+	}
+	return why
+}

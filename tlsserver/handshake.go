@@ -1,0 +1,137 @@
+package tlsserver
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"tcps/internal/reason"
+	"tcps/internal/wire"
+)
+
+// handshake brings a connection to where its Handler may have it. The deadline
+// is set on the socket: a context would cost a goroutine.
+func (s *Server) handshake(c *Conn) error {
+	if c.stream.TLS == nil {
+		c.established.Store(true)
+		return nil
+	}
+	c.ticket = s.admission.enter(c, s.Limits.maxHellos())
+	defer s.leaveAdmission(c)
+	if timeout := s.handshakeTimeout(); timeout > 0 {
+		c.deadline = c.opened.Add(timeout)
+		c.stream.Raw.SetDeadline(c.deadline)
+	}
+	if err := c.stream.TLS.Handshake(); err != nil {
+		if wire.IsTimeout(err) || !c.hello {
+			// Nothing was said that the peer could miss: it is gone at once.
+			c.stream.Raw.Linger = 0
+		}
+		return err
+	}
+	c.stream.Raw.SetDeadline(time.Time{})
+	c.established.Store(true)
+	return nil
+}
+
+func (s *Server) leaveAdmission(c *Conn) {
+	s.admission.leave(c.ticket)
+	c.ticket = nil
+}
+
+// configForClient is called by crypto/tls when the ClientHello is there. It
+// waits for a handshake slot, and reads the trust value: once, so that a
+// handshake never sees parts of two.
+func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	c := hello.Conn.(*transport).conn
+	c.hello, c.sni = true, hello.ServerName
+	if err := s.admission.turn(c.ticket, c, s.Limits.maxHandshakes(), c.deadline); err != nil {
+		return nil, err
+	}
+	if s.RequireALPN && len(hello.SupportedProtos) == 0 {
+		return nil, &reason.Error{Reason: reason.ALPN, Err: errors.New("client offered no application protocol, and one is required")}
+	}
+	t := s.trust.Load()
+	s.tickets.renew(t.config)
+	return t.config, nil
+}
+
+// tlsConfig is the crypto/tls side of a trust value.
+func (s *Server) tlsConfig(t *Trust) (*tls.Config, error) {
+	if err := s.checkVersions(); err != nil {
+		return nil, err
+	}
+	suites, err := s.tls12CipherSuites()
+	if err != nil {
+		return nil, err
+	}
+	config := &tls.Config{
+		MinVersion:             s.minVersion(),
+		MaxVersion:             s.maxVersion(),
+		CipherSuites:           suites,
+		NextProtos:             s.NextProtos,
+		ClientCAs:              t.ClientCAs,
+		ClientAuth:             t.tlsClientAuth(),
+		GetCertificate:         t.Source.Certificate,
+		SessionTicketsDisabled: s.SessionTicketsDisabled,
+	}
+	if s.StrictSNI {
+		config.GetCertificate = strictSNI(t.Source.Certificate)
+	}
+	config.VerifyConnection = func(cs tls.ConnectionState) error {
+		if s.RequireALPN && cs.NegotiatedProtocol == "" {
+			return &reason.Error{Reason: reason.ALPN, Err: errors.New("no application protocol in common, and one is required")}
+		}
+		return t.admit(&cs)
+	}
+	if !s.SessionTicketsDisabled {
+		bindSessionsToName(config)
+		s.tickets.install(config)
+	}
+	return config, nil
+}
+
+// strictSNI makes of a missing or unknown name the alert unrecognized_name:
+// crypto/tls sends it when GetCertificate returns neither certificate nor error.
+func strictSNI(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if hello.ServerName == "" {
+			return nil, nil
+		}
+		cert, err := get(hello)
+		if err != nil || cert == nil {
+			return nil, err
+		}
+		leaf, err := leafOf(cert)
+		if err != nil {
+			return nil, err
+		}
+		if leaf.VerifyHostname(hello.ServerName) != nil {
+			return nil, nil
+		}
+		return cert, nil
+	}
+}
+
+func (s *Server) minVersion() uint16 { return max(s.MinVersion, tls.VersionTLS12) }
+
+func (s *Server) maxVersion() uint16 {
+	if s.MaxVersion == 0 {
+		return tls.VersionTLS13
+	}
+	return s.MaxVersion
+}
+
+func (s *Server) checkVersions() error {
+	for _, v := range []uint16{s.MinVersion, s.MaxVersion} {
+		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
+			return fmt.Errorf("tlsserver: %s is not supported: want TLS 1.2 or TLS 1.3", tls.VersionName(v))
+		}
+	}
+	if s.minVersion() > s.maxVersion() {
+		return fmt.Errorf("tlsserver: MinVersion %s is above MaxVersion %s",
+			tls.VersionName(s.minVersion()), tls.VersionName(s.maxVersion()))
+	}
+	return nil
+}

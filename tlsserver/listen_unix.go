@@ -1,0 +1,72 @@
+//go:build !windows
+
+package tlsserver
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// restrict gives a socket the mode that its file will be made with. Only Linux
+// heeds it; elsewhere the mode comes a moment after bind.
+func restrict(rc syscall.RawConn, mode fs.FileMode) error {
+	if mode == 0 || runtime.GOOS != "linux" {
+		return nil
+	}
+	var err error
+	ctrlErr := rc.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(mode&0o700)) })
+	if ctrlErr != nil {
+		return ctrlErr
+	}
+	return err
+}
+
+// chown reads owner as user, user:group or :group, by name or number.
+func chown(path, owner string) error {
+	name, group, _ := strings.Cut(owner, ":")
+	uid, gid := -1, -1
+	if name != "" {
+		id, err := numeric(name, func() (string, error) {
+			u, err := user.Lookup(name)
+			if err != nil {
+				return "", err
+			}
+			return u.Uid, nil
+		})
+		if err != nil {
+			return fmt.Errorf("owner %q: %w", owner, err)
+		}
+		uid = id
+	}
+	if group != "" {
+		id, err := numeric(group, func() (string, error) {
+			g, err := user.LookupGroup(group)
+			if err != nil {
+				return "", err
+			}
+			return g.Gid, nil
+		})
+		if err != nil {
+			return fmt.Errorf("owner %q: %w", owner, err)
+		}
+		gid = id
+	}
+	return os.Chown(path, uid, gid)
+}
+
+func numeric(s string, lookUp func() (string, error)) (int, error) {
+	if id, err := strconv.Atoi(s); err == nil {
+		return id, nil
+	}
+	found, err := lookUp()
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(found)
+}

@@ -1,0 +1,156 @@
+package tlsserver
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"tcps/certs"
+	"tcps/internal/reason"
+)
+
+// ClientAuth says whether clients must present a certificate.
+type ClientAuth int
+
+// The modes of client authentication.
+const (
+	ClientAuthDefault  ClientAuth = iota // required if there is anything to judge a certificate by, else none
+	ClientAuthRequired                   // a valid certificate is required
+	ClientAuthOptional                   // a certificate is asked for; if one comes it must be valid
+	ClientAuthNone                       // no certificate is asked for
+)
+
+// ParseClientAuth reads require, optional or none.
+func ParseClientAuth(s string) (ClientAuth, error) {
+	switch s {
+	case "require":
+		return ClientAuthRequired, nil
+	case "optional":
+		return ClientAuthOptional, nil
+	case "none":
+		return ClientAuthNone, nil
+	}
+	return 0, fmt.Errorf("unknown mode of client authentication %q: want require, optional or none", s)
+}
+
+// A Trust is what a server presents and whom it lets in. It is one value, so
+// that a handshake never sees parts of two; do not change it after SetTrust.
+type Trust struct {
+	// Source has the server's certificates. It is required.
+	Source certs.Source
+
+	// ClientCAs are the authorities that vouch for clients. Nil: none; only
+	// pins can let a client with a certificate in then.
+	ClientCAs *x509.CertPool
+
+	// ClientAuth is the mode. ClientAuthNone together with ClientCAs or allow
+	// rules is refused: it cannot be meant.
+	ClientAuth ClientAuth
+
+	// Policy decides who of those that ClientCAs vouch for may connect. Nil:
+	// all of them.
+	Policy *Policy
+}
+
+// trust is a Trust in use.
+type trust struct {
+	*Trust
+	config *tls.Config
+}
+
+// SetTrust checks t as a whole, and then replaces the current value in one
+// step. Handshakes that have begun end under the old one. Open connections
+// whose identity the new policy refuses are ended; those whose authority is
+// gone live on. On an error nothing has changed.
+func (s *Server) SetTrust(t *Trust) error {
+	if err := t.check(); err != nil {
+		return fmt.Errorf("tlsserver: %w", err)
+	}
+	config, err := s.tlsConfig(t)
+	if err != nil {
+		return err
+	}
+	s.trust.Store(&trust{Trust: t, config: config})
+	s.observe(TrustChanged{Trust: t, Ended: s.judgeAnew(t)})
+	return nil
+}
+
+// judgeAnew ends the open connections that the policy of t refuses.
+func (s *Server) judgeAnew(t *Trust) int {
+	ended := 0
+	if t.Policy == nil {
+		return 0
+	}
+	for _, c := range s.open() {
+		cs := c.TLS()
+		if cs == nil {
+			continue
+		}
+		if refusal := t.Policy.judge(identityOf(cs)); refusal != nil {
+			c.abort(reason.Of(refusal, ""))
+			ended++
+		}
+	}
+	return ended
+}
+
+func (t *Trust) check() error {
+	switch {
+	case t == nil:
+		return errors.New("the trust value is nil")
+	case t.Source == nil:
+		return errors.New("the trust value has no source of certificates")
+	}
+	if err := t.Policy.check(); err != nil {
+		return err
+	}
+	judged := t.ClientCAs != nil || t.Policy.allowsPins()
+	switch {
+	case t.ClientAuth < ClientAuthDefault || t.ClientAuth > ClientAuthNone:
+		return fmt.Errorf("unknown mode of client authentication %d", t.ClientAuth)
+	case t.ClientAuth == ClientAuthNone && (judged || t.Policy.hasRules()):
+		return errors.New("client authentication is none, but there are authorities or rules for clients")
+	case (t.ClientAuth == ClientAuthRequired || t.ClientAuth == ClientAuthOptional) && !judged:
+		return errors.New("client certificates are asked for, but there is no authority and no allowed pin to judge them by")
+	case t.ClientCAs == nil && t.Policy.needsAuthority():
+		return errors.New("rules other than pins need an authority: anybody can write any name into a certificate")
+	}
+	return nil
+}
+
+// tlsClientAuth is the mode in crypto/tls' terms. Without authorities the pins
+// alone decide (admit), whoever signed the certificate.
+// With allow rules a client without a certificate never gets in, and is told
+// so by the alert for that.
+func (t *Trust) tlsClientAuth() tls.ClientAuthType {
+	pinsOnly := t.ClientCAs == nil
+	switch {
+	case pinsOnly && !t.Policy.allowsPins():
+		return tls.NoClientCert
+	case pinsOnly:
+		return tls.RequireAnyClientCert
+	case t.ClientAuth == ClientAuthOptional && len(t.Policy.allow()) == 0:
+		return tls.VerifyClientCertIfGiven
+	default:
+		return tls.RequireAndVerifyClientCert
+	}
+}
+
+// admit judges a peer in the handshake, full or resumed.
+func (t *Trust) admit(cs *tls.ConnectionState) error {
+	if t.Policy == nil {
+		return nil
+	}
+	return t.Policy.judge(identityOf(cs))
+}
+
+func leafOf(cert *tls.Certificate) (*x509.Certificate, error) {
+	if cert.Leaf != nil {
+		return cert.Leaf, nil
+	}
+	if len(cert.Certificate) == 0 {
+		return nil, errors.New("the source returned an empty certificate")
+	}
+	return x509.ParseCertificate(cert.Certificate[0])
+}
