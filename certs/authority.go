@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -67,7 +68,7 @@ func newAuthority(o AuthorityOptions) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.CreateCertificate(nil, template, template, key.Public(), key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +142,7 @@ func CreateAuthority(dir string, o AuthorityOptions) (*Authority, error) {
 }
 
 func createAuthority(dir string, o AuthorityOptions) (*Authority, error) {
+	dir = filepath.Clean(dir)
 	if err := checkVacant(dir); err != nil {
 		return nil, err
 	}
@@ -229,6 +231,7 @@ func ReplaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string
 }
 
 func replaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string, err error) {
+	dir = filepath.Clean(dir)
 	if a, err = newAuthority(o); err != nil {
 		return nil, "", err
 	}
@@ -259,7 +262,7 @@ func setAside(dir string) (kept string, err error) {
 	if checkVacant(dir) == nil {
 		return "", nil
 	}
-	dated := filepath.Clean(dir) + time.Now().UTC().Format(".2006-01-02T150405Z")
+	dated := dir + time.Now().UTC().Format(".2006-01-02T150405Z")
 	for n := 1; ; n++ {
 		kept = dated
 		if n > 1 {

@@ -66,6 +66,8 @@ func newConstraints(hostName string, permit []string) (constraints, error) {
 	host := foldName(hostName)
 	switch {
 	case checkHost(host, host) != nil, c.covers(host): // a host name can be anything; it is then left out
+	case slices.ContainsFunc(c.domains, func(d string) bool { return strings.HasSuffix(d, "."+host) }):
+		// A permitted name is under it: it cannot be permitted without its sub-names. Who wants all says --permit HOST.
 	case strings.Contains(host, "."):
 		c.domains = append(c.domains, host)
 	default:

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -86,7 +87,7 @@ func (a *Authority) issue(r Request) (*Issued, error) {
 
 // sign makes the certificate and verifies it as a peer will: a mistake of ours must not leave this machine.
 func (a *Authority) sign(template *x509.Certificate, public crypto.PublicKey) (*x509.Certificate, error) {
-	der, err := x509.CreateCertificate(nil, template, a.root, public, a.key) // the serial number is 159 random bits
+	der, err := x509.CreateCertificate(rand.Reader, template, a.root, public, a.key) // the serial number is 159 random bits
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,7 @@ func (a *Authority) setValidity(t *x509.Certificate, r Request, issued *Issued) 
 		return fmt.Errorf("the root expired %s: make a new one with tcps certs init --force", moment(a.root.NotAfter, now))
 	}
 	if now.Before(a.root.NotBefore) {
-		return fmt.Errorf("the root is not valid yet: it begins %s; is the clock right?", moment(a.root.NotBefore, now))
+		return fmt.Errorf("the root is not valid yet, it begins %s: look at the clock of this machine", moment(a.root.NotBefore, now))
 	}
 	t.NotBefore, t.NotAfter = now.Add(-backdate), now.Add(life)
 	if t.NotBefore.Before(a.root.NotBefore) {
@@ -220,4 +221,3 @@ func (a *Authority) addName(t *x509.Certificate, n name) error {
 	}
 	return nil
 }
-

@@ -35,7 +35,9 @@ func writeFiles(files []file, force bool) (err error) {
 	var undo []func() error
 	defer func() {
 		for i := len(undo); err != nil && i > 0; i-- {
-			err = errors.Join(err, undo[i-1]())
+			if e := undo[i-1](); e != nil {
+				err = fmt.Errorf("%w; then, to undo it: %w", err, e)
+			}
 		}
 	}()
 	var done []func() error // removes the copies of what was replaced

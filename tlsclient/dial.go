@@ -152,7 +152,7 @@ func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, er
 
 func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) error {
 	fail := func(err error) error {
-		return &Error{Op: "shake hands with", Endpoint: e.String(), Reason: whyNoHandshake(err), Err: err}
+		return &Error{Op: "shake hands with", Endpoint: e.String(), Reason: whyNoHandshake(err), Err: bare(err)}
 	}
 	config, err := d.config(c, e)
 	if err != nil {

@@ -47,6 +47,14 @@ func whyNoHandshake(err error) Reason {
 	return reason.Of(err, "handshake")
 }
 
+// errTimedOut matches context.DeadlineExceeded, and is a shorter sentence.
+var errTimedOut error = timedOut{}
+
+type timedOut struct{}
+
+func (timedOut) Error() string { return "timed out" }
+func (timedOut) Unwrap() error { return context.DeadlineExceeded }
+
 // bare leaves out what net puts in front of the cause: the endpoint is named
 // already. The address that refused stays where a name was dialled.
 func bare(err error) error {
@@ -54,7 +62,7 @@ func bare(err error) error {
 		return err
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
-		return context.DeadlineExceeded
+		return errTimedOut
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		if errno, ok := errors.AsType[syscall.Errno](err); ok && op.Addr != nil {

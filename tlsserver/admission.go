@@ -24,8 +24,10 @@ type Limits struct {
 	MaxHandshakes int
 }
 
-func (l Limits) maxHellos() int     { return countOrDefault(l.MaxHellos, 10_000) }
-func (l Limits) maxHandshakes() int { return countOrDefault(l.MaxHandshakes, 256*runtime.GOMAXPROCS(0)) }
+func (l Limits) maxHellos() int { return countOrDefault(l.MaxHellos, 10_000) }
+func (l Limits) maxHandshakes() int {
+	return countOrDefault(l.MaxHandshakes, 256*runtime.GOMAXPROCS(0))
+}
 
 func countOrDefault(n, def int) int {
 	switch {

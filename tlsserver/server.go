@@ -106,8 +106,10 @@ const (
 	closed
 )
 
-func (s *Server) handshakeTimeout() time.Duration { return orDefault(s.HandshakeTimeout, 10*time.Second) }
-func (s *Server) lingerTimeout() time.Duration    { return orDefault(s.LingerTimeout, 5*time.Second) }
+func (s *Server) handshakeTimeout() time.Duration {
+	return orDefault(s.HandshakeTimeout, 10*time.Second)
+}
+func (s *Server) lingerTimeout() time.Duration { return orDefault(s.LingerTimeout, 5*time.Second) }
 
 // orDefault reads a timeout field: 0 is the default, negative is 0: none.
 func orDefault(d, def time.Duration) time.Duration {
@@ -409,4 +411,3 @@ func (x connContext) Err() error {
 		return nil
 	}
 }
-

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tcps/certs"
+	"tcps/internal/endpoint"
+	"tcps/internal/reason"
+	"tcps/tlsclient"
+)
+
+const connectUsage = `tcps connect [FLAG…] ENDPOINT
+
+Sends standard input to a server and prints what it says, over TLS (tcps://,
+the default; unixs://) or plain (tcp://, unix://). It verifies the server's
+certificate against the system's authorities and the local one, or against
+--ca instead. At the end of input it ends its sending side, and reads on to the
+server's end.
+
+Examples:
+  tcps connect localhost:8120
+  tcps connect --ca ca.pem --cert client.pem --key client.key db.internal:8443
+  tcps connect --send ping --expect pong --timeout 5s localhost:8120
+
+Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
+4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name or pin, 8 expired or
+not yet valid, 9 revoked, 10 the server refused us, 11 truncated, 12 the
+expected text did not come.`
+
+func (p *program) connectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "connect",
+		Usage:     "talk to a server: standard input and output over TLS",
+		UsageText: connectUsage,
+		Action:    p.connect,
+		Flags: []cli.Flag{
+			listFlag("Trust", "ca", "`FILE` or folder with the authorities that may vouch for the server, instead of the system's"),
+			stringFlag("Trust", "name", "", "`NAME` that the server's certificate must have, instead of the endpoint's host"),
+			boolFlag("Trust", "insecure", "take any certificate: whoever is in between can read and change everything"),
+			listFlag("Trust", "cert", "PEM `FILE` with our certificate, its chain, and possibly its key"),
+			listFlag("Trust", "key", "PEM `FILE` with the key of the certificate in the same place"),
+			stateFlag(),
+			boolFlag("Connecting", "4", "IPv4 only"),
+			boolFlag("Connecting", "6", "IPv6 only"),
+			stringFlag("Connecting", "bind", "", "`ADDRESS` to connect from"),
+			durationFlag("Connecting", "timeout", 10*time.Second, "`TIME` for connecting and the handshake; with --expect for all of it"),
+			durationFlag("Talking", "idle", 0, "end after this `TIME` of silence"),
+			stringFlag("Talking", "on-eof", "half", "at the end of input: half (end the sending side, read on), keep (read on), exit"),
+			stringFlag("Talking", "send", "", "`TEXT` to send instead of standard input"),
+			stringFlag("Talking", "expect", "", "`TEXT` to wait for: exit status 0 as soon as the server has sent it"),
+			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
+			boolFlag("Log", "quiet", "say nothing about the connection"),
+		},
+	}
+}
+
+func (p *program) connect(c *cli.Context) error {
+	target, err := connectTarget(c)
+	if err != nil {
+		return err
+	}
+	session, err := p.sessionOf(c)
+	if err != nil {
+		return err
+	}
+	dialer, err := p.dialerOf(c, target)
+	if err != nil {
+		return err
+	}
+	ctx := c.Context
+	if timeout := durationOf(c, "timeout"); timeout > 0 && len(session.Expect) > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	interrupts, stop := interruptChannel()
+	defer stop()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	halfClose := make(chan struct{})
+	session.Interrupt = halfClose
+	go watchInterrupts(ctx, interrupts, halfClose, cancel)
+
+	conn, err := dialer.Dial(ctx, target.String())
+	if err != nil {
+		return connectFailure(c, err)
+	}
+	if !c.Bool("quiet") {
+		describe(p.err, conn, target)
+	}
+	session.Conn = conn
+	return connectFailure(c, session.Run(ctx))
+}
+
+func connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
+	switch c.Args().Len() {
+	case 0:
+		return endpoint.Endpoint{}, misuse("for instance: tcps connect localhost:8120", "tcps connect needs an endpoint")
+	case 1:
+	default:
+		return endpoint.Endpoint{}, misuse("write an endpoint as host:port", "tcps connect takes one endpoint, got %q too", c.Args().Get(1))
+	}
+	e, err := endpoint.Parse(c.Args().First())
+	if err != nil {
+		return e, misuse("write it as host:port, tcp://host:port or unix:///path", "%v", err)
+	}
+	if !e.IsUnix() && e.Port == "0" {
+		return e, misuse("name the port that the server listens on", "endpoint %q: port 0 is nobody's", c.Args().First())
+	}
+	return e, nil
+}
+
+func (p *program) sessionOf(c *cli.Context) (*tlsclient.Session, error) {
+	s := &tlsclient.Session{
+		Out:          p.out,
+		In:           p.in,
+		Send:         []byte(c.String("send")),
+		Expect:       []byte(c.String("expect")),
+		MaxLineBytes: int(*c.Generic("max-line").(*byteSize)),
+		Idle:         max(durationOf(c, "idle"), 0),
+	}
+	if len(s.Send) > 0 || len(s.Expect) > 0 {
+		s.In = nil // a script says what is sent, and its standard input is not ours
+	}
+	switch mode := c.String("on-eof"); mode {
+	case "half":
+		s.OnEOF = tlsclient.EOFHalf
+	case "keep":
+		s.OnEOF = tlsclient.EOFKeep
+	case "exit":
+		s.OnEOF = tlsclient.EOFExit
+	default:
+		return nil, misuse("", "flag --on-eof: %q is none of half, keep and exit", mode)
+	}
+	if c.IsSet("max-line") && len(s.Expect) == 0 {
+		return nil, misuse("", "--max-line without --expect bounds nothing")
+	}
+	return s, nil
+}
+
+func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient.Dialer, error) {
+	d := &tlsclient.Dialer{
+		ServerName: c.String("name"),
+		Insecure:   c.Bool("insecure"),
+		Timeout:    durationOf(c, "timeout"),
+	}
+	if c.String("expect") != "" {
+		d.LingerTimeout = 250 * time.Millisecond // what was looked for has come
+	}
+	if err := dialNetwork(c, d, target); err != nil {
+		return nil, err
+	}
+	if !target.TLS() {
+		for _, flag := range []string{"ca", "cert", "key", "name", "insecure"} {
+			if c.IsSet(flag) {
+				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there are no certificates on a plain connection", flag, target)
+			}
+		}
+		return d, nil
+	}
+	if target.IsUnix() && d.ServerName == "" && !d.Insecure {
+		return nil, misuse("say which name the server's certificate has: --name localhost", "%s: a Unix socket has no name to verify a certificate by", target)
+	}
+	if d.Insecure {
+		fmt.Fprintln(p.err, "tcps: warning: --insecure takes any certificate: whoever is in between can read and change everything")
+	}
+	return d, p.dialTrust(c, d)
+}
+
+func dialNetwork(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
+	switch {
+	case c.Bool("4") && c.Bool("6"):
+		return misuse("leave one of them out", "-4 together with -6 leaves no address")
+	case c.Bool("4"):
+		d.Network = "tcp4"
+	case c.Bool("6"):
+		d.Network = "tcp6"
+	}
+	bind := c.String("bind")
+	if target.IsUnix() && (d.Network != "" || bind != "") {
+		return misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
+	}
+	if bind == "" {
+		return nil
+	}
+	addr, err := netip.ParseAddr(bind)
+	if err != nil {
+		return misuse("name an address of this machine", "flag --bind: %q is not an IP address", bind)
+	}
+	d.LocalAddr = addr
+	return nil
+}
+
+// dialTrust sets whom the dialer trusts, and what it presents.
+func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
+	pairs, err := pairsOf(c)
+	if err != nil {
+		return err
+	}
+	if len(pairs) > 0 {
+		files, err := certs.LoadFiles(pairs...)
+		if err != nil {
+			return fileFailure(err)
+		}
+		p.warn(files.Warnings())
+		d.Source = files
+	}
+	if cas := list(c, "ca"); len(cas) > 0 {
+		pool, warnings, err := certs.LoadPool(cas...)
+		if err != nil {
+			return fileFailure(err)
+		}
+		p.warn(warnings)
+		d.RootCAs = pool
+		return nil
+	}
+	if root, err := localRoot(c); err == nil {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		pool.AddCert(root)
+		d.RootCAs = pool
+	}
+	return nil
+}
+
+func (p *program) warn(warnings []string) {
+	for _, w := range warnings {
+		fmt.Fprintln(p.err, "tcps: warning:", w)
+	}
+}
+
+// localRoot is the root of the local authority, if it may be trusted without
+// being asked for.
+func localRoot(c *cli.Context) (*x509.Certificate, error) {
+	dir, err := authorityDir(c)
+	if err != nil {
+		return nil, err
+	}
+	return certs.OwnRoot(dir)
+}
+
+func interruptChannel() (<-chan os.Signal, func()) {
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, os.Interrupt)
+	return c, func() { signal.Stop(c) }
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// watchInterrupts ends the sending side at the first Ctrl+C, and everything at
+// the second.
+func watchInterrupts(ctx context.Context, interrupts <-chan os.Signal, halfClose chan<- struct{}, cancel context.CancelCauseFunc) {
+	for count := 0; ; count++ {
+		select {
+		case <-interrupts:
+			if count > 0 {
+				cancel(errInterrupted)
+				return
+			}
+			close(halfClose)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// describe says what was negotiated, in lines that scripts can rely on.
+func describe(w io.Writer, conn *tlsclient.Conn, target endpoint.Endpoint) {
+	cs := conn.TLS()
+	if cs == nil {
+		fmt.Fprintf(w, "tcps: connected to %s (%s), plain\n", target, conn.RemoteAddr())
+		return
+	}
+	pq := "no"
+	if postQuantum(cs.CurveID) {
+		pq = "yes"
+	}
+	resumed := "no"
+	if cs.DidResume {
+		resumed = "yes"
+	}
+	fmt.Fprintf(w, "tcps: connected to %s (%s)\n", target, conn.RemoteAddr())
+	fmt.Fprintf(w, "tcps: %s, %s, group %s (post-quantum: %s), resumed: %s, id %s\n", tls.VersionName(cs.Version),
+		tls.CipherSuiteName(cs.CipherSuite), orDash(groupName(cs)), pq, resumed, orDash(conn.ID()))
+	if len(cs.PeerCertificates) > 0 {
+		fmt.Fprintf(w, "tcps: server certificate: %s\n", certs.OneLine(cs.PeerCertificates[0]))
+	}
+	if err := conn.Untrusted(); err != nil {
+		fmt.Fprintf(w, "tcps: warning: the server's certificate would be refused: %v\n", err)
+	}
+}
+
+// connectFailure gives an error its exit status and its hints.
+func connectFailure(c *cli.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, tlsclient.ErrNotFound), errors.Is(err, tlsclient.ErrLineTooLong):
+		return &problem{err: err, code: exitNotFound}
+	case errors.Is(err, errInterrupted):
+		return failure(err)
+	case errors.Is(err, context.DeadlineExceeded) && c.String("expect") != "":
+		return &problem{err: fmt.Errorf("%w: the expected text had not come", err), code: exitTimeout, hints: []string{"--timeout bounds the whole, from connecting to the expected text"}}
+	}
+	return &problem{err: err, code: exitCodeOf(err), hints: connectHints(c, err)}
+}
+
+func connectHints(c *cli.Context, err error) []string {
+	failed, ok := errors.AsType[*tlsclient.Error](err)
+	if !ok {
+		return nil
+	}
+	switch failed.Reason {
+	case reason.Untrusted:
+		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
+		if _, err := localRoot(c); err != nil && !errors.Is(err, fs.ErrNotExist) && len(list(c, "ca")) == 0 {
+			hints = append(hints, fmt.Sprintf("the local authority is not trusted by itself: %v", err))
+		}
+		return hints
+	case reason.Name:
+		return []string{"if the certificate's name is the right one, say so: --name NAME"}
+	case reason.NotTLS:
+		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
+	case reason.PeerRefusedUs("certificate_required"), reason.PeerRefusedUs("handshake_failure"):
+		return []string{"the server may want a client certificate: --cert FILE --key FILE"}
+	case reason.PeerRefusedUs("bad_certificate"), reason.PeerRefusedUs("unknown_ca"):
+		return []string{"the server refuses our certificate; its log says why"}
+	}
+	if failed.NotReached && !failed.Timeout() {
+		return []string{"is the server running, and is that its address? \"tcps serve\" starts one on localhost:8120"}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"crypto/tls"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"tcps/internal/reason"
+	"tcps/tlsserver"
+)
+
+// Messages go to standard error: short and coloured on a terminal, elsewhere
+// in slog's text form; --log json is one object a line.
+
+func logFlag() *cli.StringFlag {
+	return stringFlag("Log", "log", "auto", "form of messages: auto, text or json")
+}
+
+func newLogger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
+	switch form := c.String("log"); form {
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, nil)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(w, nil)), nil
+	case "auto":
+		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			return slog.New(tint.NewHandler(w, &tint.Options{TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
+		}
+		return slog.New(slog.NewTextHandler(w, nil)), nil
+	default:
+		return nil, misuse("", "flag --log: %q is none of auto, text and json", form)
+	}
+}
+
+// A connLog is the Observer that writes one line when a connection has ended.
+type connLog struct{ log *slog.Logger }
+
+func (l connLog) Observe(e tlsserver.Event) {
+	switch e := e.(type) {
+	case tlsserver.Ended:
+		l.ended(e)
+	case tlsserver.AcceptFailed:
+		l.log.Warn("accepting connections fails, trying again", "listener", e.Listener.String(), "err", e.Err, "after", e.Delay)
+	case tlsserver.TrustChanged:
+		if e.Ended > 0 {
+			l.log.Warn("the new policy has ended open connections", "count", e.Ended)
+		}
+	}
+}
+
+func (l connLog) ended(e tlsserver.Ended) {
+	c := e.Conn
+	attrs := []any{"peer", peer(c), "reason", string(e.Reason)}
+	if looks := reason.LooksLike(e.Err); looks != "" {
+		attrs = append(attrs, "looks_like", looks)
+	}
+	if e.Err != nil {
+		attrs = append(attrs, "err", e.Err)
+	}
+	if cs := c.TLS(); cs != nil {
+		attrs = append(attrs, "id", orDash(c.ID()), "identity", orDash(c.Identity().String()), "sni", orDash(c.ServerName()),
+			"tls", tls.VersionName(cs.Version), "group", orDash(groupName(cs)), "alpn", orDash(cs.NegotiatedProtocol), "resumed", cs.DidResume)
+	} else if name := c.ServerName(); name != "" {
+		attrs = append(attrs, "sni", name)
+	}
+	if cert := e.Certificate(); cert != nil {
+		attrs = append(attrs, "subject", cert.Subject.String(), "serial", cert.SerialNumber.Text(16), "issuer", cert.Issuer.String())
+	}
+	attrs = append(attrs, "in", c.BytesRead(), "out", c.BytesWritten(), "duration", e.Duration.Round(time.Microsecond))
+	l.log.Info("connection ended", attrs...)
+}
+
+// peer is the client's address; on Unix sockets, which have none, the socket's.
+func peer(c *tlsserver.Conn) string {
+	if a := c.RemoteAddr().String(); a != "" && a != "@" {
+		return a
+	}
+	return "unix:" + c.LocalAddr().String()
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// groupName is the key exchange group, empty where none was negotiated.
+func groupName(cs *tls.ConnectionState) string {
+	if cs.CurveID == 0 {
+		return ""
+	}
+	return cs.CurveID.String()
+}
+
+// postQuantum reports whether a group is a hybrid with ML-KEM (FIPS 203).
+func postQuantum(group tls.CurveID) bool {
+	switch group {
+	case tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024:
+		return true
+	}
+	return false
+}
+
+// A dataLog also writes a line for each read and write.
+type dataLog struct{ connLog }
+
+// maxLogged is how many bytes of a read or write are logged.
+const maxLogged = 256
+
+func (l dataLog) ObserveData(c *tlsserver.Conn, d tlsserver.Direction, b []byte) {
+	message := "received"
+	if d == tlsserver.Sent {
+		message = "sent"
+	}
+	shown := b[:min(len(b), maxLogged)]
+	attrs := []any{"peer", peer(c), "bytes", len(b), "text", escape(shown), "hex", hex.EncodeToString(shown)}
+	if more := len(b) - len(shown); more > 0 {
+		attrs = append(attrs, "more", more)
+	}
+	l.log.Info(message, attrs...)
+}
+
+// escape writes bytes as text with Go's escapes, without the quotes.
+func escape(b []byte) string {
+	quoted := strconv.QuoteToASCII(string(b))
+	return quoted[1 : len(quoted)-1]
+}
+
+var _ tlsserver.DataObserver = dataLog{}
+
+// seconds is a duration for people: without more digits than they read.
+func seconds(d time.Duration) string { return fmt.Sprint(d.Round(time.Millisecond)) }

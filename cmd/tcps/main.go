@@ -1,0 +1,75 @@
+// Command tcps puts TLS, mutual authentication and automatic certificates on
+// any TCP service. "tcps help" lists what it does.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// stdio is where a command reads and writes: standard output carries data,
+// standard error carries messages.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run runs one command line and returns its exit status.
+func run(ctx context.Context, args []string, io stdio) int {
+	app := newApp(io)
+	line, err := arrange(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, append([]string{app.Name}, line...))
+	}
+	return report(io.err, err)
+}
+
+// newApp has the commands in one table: the help comes from it.
+func newApp(io stdio) *cli.App {
+	p := &program{stdio: io}
+	app := &cli.App{
+		Name:            "tcps",
+		Usage:           "TLS, mutual authentication and automatic certificates for any TCP service",
+		UsageText:       "tcps COMMAND [FLAG…] [ARGUMENT…]",
+		Description:     appDescription,
+		HideHelpCommand: false,
+		HideVersion:     true,
+		Reader:          io.in,
+		Writer:          io.out,
+		ErrWriter:       io.err,
+		Action:          noCommand,
+		OnUsageError:    onUsageError,
+		ExitErrHandler:  func(*cli.Context, error) {}, // run reports, once
+		// A list in an environment variable has one value a line, and a comma
+		// belongs to the value.
+		SliceFlagSeparator: "\n",
+		Commands: []*cli.Command{
+			p.serveCommand(),
+			p.connectCommand(),
+			p.certsCommand(),
+			p.demoCommand(),
+			p.versionCommand(),
+		},
+	}
+	prepare(app.Commands)
+	return app
+}
+
+// A program is one run of the command.
+type program struct{ stdio }
+
+const appDescription = `tcps serve                     a TLS service on tcps://127.0.0.1:8120 that greets and echoes
+tcps connect localhost:8120    talk to it
+tcps certs show FILE           what a certificate is, in words
+
+An endpoint is tcps://host:port (TLS), tcp://host:port (plain), unix:///path
+(plain) or unixs:///path (TLS); without a scheme it is tcps. Flags may stand
+before and after arguments. Each has an environment variable: --client-ca is
+TCPS_CLIENT_CA; a list has one value a line there.`
