@@ -1,0 +1,3 @@
+package tlsserver_test
+
+func serveWithFewDescriptors() {}
