@@ -162,7 +162,11 @@ func extraPermits(root *x509.Certificate) []string {
 	}
 	for _, r := range root.PermittedIPRanges {
 		if !slices.Contains(localPrefixes, r.String()) {
-			extra = append(extra, strings.TrimSuffix(strings.TrimSuffix(r.String(), "/32"), "/128"))
+			text := r.String()
+			if ones, bits := r.Mask.Size(); ones == bits {
+				text = r.IP.String()
+			}
+			extra = append(extra, text)
 		}
 	}
 	return extra

@@ -235,3 +235,17 @@ func TestReloadRefusesAnExpiredCertificateOnlyWhileTheCurrentOneIsValid(t *testi
 		t.Errorf("one that is not valid yet: %v", err)
 	}
 }
+
+func TestFilesPresentAClientsCertificate(t *testing.T) {
+	a := newAuthority(t)
+	ann := issue(t, a, certs.Request{Names: []string{"ann"}, Client: true})
+	f, err := certs.LoadFiles(certs.Pair{Cert: write(t, t.TempDir(), "ann.pem", ann.CertPEM, ann.KeyPEM)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, c := presented(t, certs.Static(server(t, a, "localhost").Certificate), &tls.Config{GetClientCertificate: f.ClientCertificate},
+		func(s *tls.Config) { s.ClientAuth, s.ClientCAs = tls.RequireAndVerifyClientCert, a.Pool() })
+	if c == nil || c.Subject.CommonName != "ann" {
+		t.Errorf("presented %v", c)
+	}
+}

@@ -186,7 +186,7 @@ func (a *Authority) setClientNames(t *x509.Certificate, names []string, issued *
 	}
 	for _, s := range names[1:] {
 		if !strings.HasPrefix(s, "dns:") && !strings.HasPrefix(s, "email:") && !strings.HasPrefix(s, "uri:") {
-			return fmt.Errorf("%q: say what kind of name of the client this is: dns:, email: or uri:", s)
+			return fmt.Errorf("%q: dns:, email: or uri: in front says what kind of name this is", s)
 		}
 		n, err := parseName(s)
 		if err != nil {

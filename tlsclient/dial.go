@@ -121,13 +121,13 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	if err != nil {
 		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), NotReached: true, Err: err}
 	}
-	raw := &wire.Conn{Conn: nc, Linger: d.linger()}
+	raw := wire.NewConn(nc, d.linger())
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
 	if !e.TLS() {
 		return c, nil
 	}
 	if err := d.handshake(ctx, c, e); err != nil {
-		raw.Linger = 0 // no bytes of ours are under way that the server could miss
+		raw.NoLinger() // no bytes of ours are under way that the server could miss
 		raw.Close()
 		return nil, err
 	}

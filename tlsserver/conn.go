@@ -42,7 +42,7 @@ type Conn struct {
 // transport is what lies under tls.Conn: crypto/tls gives it to callbacks,
 // which find their connection by it.
 type transport struct {
-	wire.Conn
+	*wire.Conn
 	conn *Conn
 }
 
@@ -57,12 +57,9 @@ func (t *transport) Close() error {
 
 func newConn(s *Server, nc net.Conn, secure bool) *Conn {
 	c := &Conn{server: s, opened: time.Now()}
-	t := &transport{conn: c}
-	t.Conn.Conn = nc
-	t.Linger = s.lingerTimeout()
-	c.stream.Raw = &t.Conn
+	c.stream.Raw = wire.NewConn(nc, s.lingerTimeout())
 	if secure {
-		c.stream.TLS = tls.Server(t, &tls.Config{GetConfigForClient: s.configForClient})
+		c.stream.TLS = tls.Server(&transport{c.stream.Raw, c}, &tls.Config{GetConfigForClient: s.configForClient})
 	}
 	return c
 }

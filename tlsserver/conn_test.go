@@ -241,11 +241,14 @@ func TestAPanickingHandlerEndsItsOwnConnectionOnly(t *testing.T) {
 		return nil
 	}))
 	other := s.Dial(s.Dialer())
-	io.WriteString(s.Dial(s.Dialer()), "p")
+	c := s.Dial(s.Dialer())
+	io.WriteString(c, "p")
+	c.Close()
 	e := wantReason(t, s, tlsserver.ReasonFailed)
 	if !bytes.Contains([]byte(e.Err.Error()), []byte("the handler's fault")) {
 		t.Errorf("the error is %v, want it to say what the panic said", e.Err)
 	}
 	io.WriteString(other, "x")
+	other.CloseWrite()
 	wantReason(t, s, tlsserver.ReasonDone)
 }

@@ -26,7 +26,7 @@ func (s *Server) handshake(c *Conn) error {
 	if err := c.stream.TLS.Handshake(); err != nil {
 		if wire.IsTimeout(err) || !c.hello {
 			// Nothing was said that the peer could miss: it is gone at once.
-			c.stream.Raw.Linger = 0
+			c.stream.Raw.NoLinger()
 		}
 		return err
 	}

@@ -113,15 +113,18 @@ func (p *program) serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s.announce(c, listeners)
-	hangups := make(chan os.Signal, 1)
+	// Who reads that it serves may send signals.
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	notifyHangup(hangups)
 	defer signal.Stop(hangups)
+	s.announce(c, listeners)
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	var watching sync.WaitGroup
 	watching.Go(func() { r.watch(ctx, watcher, hangups) })
-	err = s.run(ctx, listeners)
+	err = s.run(ctx, listeners, signals)
 	cancel()
 	watching.Wait()
 	return err
@@ -383,13 +386,7 @@ func shellQuote(path string) string {
 
 // run serves until a signal has ended it. The first drains, the second ends at
 // once.
-func (s *serving) run(ctx context.Context, listeners []listening) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-
+func (s *serving) run(ctx context.Context, listeners []listening, signals <-chan os.Signal) error {
 	served := make(chan error, len(listeners))
 	for _, l := range listeners {
 		serve := s.server.Serve

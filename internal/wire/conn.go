@@ -23,21 +23,31 @@ var errNoCloseWrite = &net.OpError{Op: "close", Net: "half", Err: errors.ErrUnsu
 
 // A Conn is the net.Conn under TLS. It remembers whether the peer's FIN was
 // seen, which crypto/tls does not tell from a close_notify, and its Close
-// sends a FIN, waits for the peer's end within Linger, and only then closes:
+// sends a FIN, waits a while for the peer's end, and only then closes:
 // closing with unread input would send a reset, which can destroy bytes that
 // the peer has not read yet (RFC 1122, 4.2.2.13).
 type Conn struct {
 	net.Conn
 
-	// Linger bounds the wait in Close; 0 or less: no wait. Set before use.
-	Linger time.Duration
-
 	sawEOF   atomic.Bool  // the peer's FIN was read
 	received atomic.Int64 // bytes that TLS or the plain stream took from the socket
 
 	mu         sync.Mutex
-	abortUntil time.Time // set by Abort; guarded by mu, which also orders deadlines after it
-	closed     bool      // guarded by mu
+	linger     time.Duration // bounds the wait in Close; guarded by mu, as all below
+	abortUntil time.Time     // set by Abort; mu also orders deadlines after it
+	closed     bool
+}
+
+// NewConn puts a Conn on a socket. linger bounds the wait in Close; 0 or less:
+// no wait.
+func NewConn(nc net.Conn, linger time.Duration) *Conn { return &Conn{Conn: nc, linger: linger} }
+
+// NoLinger makes Close not wait: nothing of what was written could be lost by
+// a reset, or nothing that matters.
+func (c *Conn) NoLinger() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.linger = 0
 }
 
 // Read reads from the socket. A FIN is reported by itself, never together
@@ -116,32 +126,37 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// Close sends a FIN, discards what the peer still sends until its FIN or for
-// Linger (after Abort: a moment), and closes. The second call does nothing.
+// Close sends a FIN, discards what the peer still sends until its FIN or while
+// the wait lasts (after Abort: a moment), and closes. The second call does
+// nothing.
 func (c *Conn) Close() error {
-	if !c.startClose() {
+	linger, first := c.startClose()
+	if !first {
 		return nil
 	}
-	if c.Linger > 0 && c.CloseWrite() == nil && !c.SawEOF() {
+	if linger && !c.SawEOF() && c.CloseWrite() == nil {
 		io.Copy(io.Discard, lingerReader{c})
 	}
 	return c.Conn.Close()
 }
 
-// startClose sets the deadline of the lingering; false: closed already.
-func (c *Conn) startClose() bool {
+// startClose sets the deadline of the lingering.
+func (c *Conn) startClose() (linger, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return false
+		return false, false
 	}
 	c.closed = true
-	until := time.Now().Add(c.Linger)
+	if c.linger <= 0 {
+		return false, true
+	}
+	until := time.Now().Add(c.linger)
 	if !c.abortUntil.IsZero() && c.abortUntil.Before(until) {
 		until = c.abortUntil
 	}
 	c.Conn.SetReadDeadline(until)
-	return true
+	return true, true
 }
 
 // A lingerReader reads on behalf of Close only: not counted, and without the

@@ -110,8 +110,14 @@ func (s *Stream) CloseWrite() error {
 }
 
 // Close ends the stream in both directions: close_notify, unless a write is
-// stuck, then as Conn.Close.
-func (s *Stream) Close() error { return s.conn().Close() }
+// stuck, then as Conn.Close. After a peer's close_notify nothing can come any
+// more, so there is nothing to wait for.
+func (s *Stream) Close() error {
+	if s.TLS != nil && s.End() == Clean {
+		s.Raw.NoLinger()
+	}
+	return s.conn().Close()
+}
 
 // SetDeadline, SetReadDeadline and SetWriteDeadline are as in net.Conn; after
 // a write deadline has fired a TLS stream cannot be written to any more.

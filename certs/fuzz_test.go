@@ -1,0 +1,103 @@
+package certs_test
+
+import (
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tcps/certs"
+)
+
+// FuzzLoadCertificatePEM: whatever bytes the files hold, loading does not panic, and an error is one clean line.
+func FuzzLoadCertificatePEM(f *testing.F) {
+	a := newAuthority(f)
+	one, other := server(f, a, "one.test"), server(f, a, "other.test")
+	rsa := issue(f, a, certs.Request{Names: []string{"rsa.test"}, KeyType: certs.RSA2048})
+	for _, seed := range [][2][]byte{
+		{one.CertPEM, one.KeyPEM},
+		{one.CertPEM, other.KeyPEM},
+		{one.KeyPEM, one.CertPEM},
+		{rsa.CertPEM, rsa.KeyPEM},
+		{append(one.CertPEM, a.RootPEM()...), one.KeyPEM},
+		{derOf(f, one.CertPEM), derOf(f, one.KeyPEM)},
+		{one.CertPEM[:100], one.KeyPEM[:100]},
+		{[]byte("-----BEGIN \x1b[2J-----\n-----END \x1b[2J-----\n"), []byte("-----BEGIN A-----\n-----END A-----\n")},
+		{[]byte("0"), []byte("0\x82")},
+		{nil, []byte("\xFF\xFE")},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, cert, key []byte) {
+		certPath, keyPath := write(t, dir, "c.pem", cert), write(t, dir, "c.key", key)
+		for _, pair := range []certs.Pair{{Cert: certPath, Key: keyPath}, {Cert: certPath}} {
+			files, err := certs.LoadFiles(pair)
+			if err != nil {
+				wantError(t, err, "load certificate ")
+				continue
+			}
+			files.Warnings()
+			if c := files.Leaves()[0]; strings.ContainsAny(certs.OneLine(c), "\n\x1b") {
+				t.Errorf("not a clean line: %q", certs.OneLine(c))
+			}
+		}
+		if _, _, err := certs.LoadPool(certPath); err != nil {
+			wantError(t, err, "load authority ")
+		}
+		if text, err := certs.DescribeFile(certPath); err != nil {
+			wantError(t, err, "describe ")
+		} else if strings.Contains(text, "\x1b") {
+			t.Errorf("unsafe for a terminal: %q", text)
+		}
+	})
+}
+
+// FuzzServerName: what Permits takes, a certificate can carry and the constraints of the root allow; the
+// file that it is written to stays in its folder.
+func FuzzServerName(f *testing.F) {
+	for _, seed := range []string{
+		"localhost", "*.a.test", "box", "a.box", "127.0.0.1", "::1", "fe80::1%x", "example.com", "a..test", "xn--a.test", "A_b.test.",
+		"email:a@b.test", "email:a@@b.test", "uri:spiffe://a.local/x", "uri:https://[::1]/", "uri:urn:x", "uri:http://a.test:99999/", "dns:a.test", "[::1]", "0x7f.1", "1.test", "",
+	} {
+		f.Add(seed)
+	}
+	a := newAuthority(f)
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, name string) {
+		permitted := a.Permits(name)
+		if permitted != nil {
+			wantError(t, permitted)
+		}
+		var issued *certs.Issued
+		var err error
+		if strings.HasPrefix(name, "email:") || strings.HasPrefix(name, "uri:") || strings.HasPrefix(name, "dns:") {
+			issued, err = a.Issue(certs.Request{Names: []string{"client", name}, Client: true})
+		} else {
+			issued, err = a.Issue(certs.Request{Names: []string{name}})
+		}
+		if (err == nil) != (permitted == nil) {
+			t.Fatalf("%q: Permits says %v, Issue says %v", name, permitted, err)
+		}
+		if err != nil {
+			wantError(t, err)
+			return
+		}
+		if _, err := issued.Certificate.Leaf.Verify(x509.VerifyOptions{Roots: a.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+		certPath, keyPath, err := issued.Write(dir, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{certPath, keyPath} {
+			if filepath.Dir(path) != dir {
+				t.Errorf("%q was written to %q", name, path)
+			}
+			if err := os.Remove(path); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The scripts in testdata/script run the command as its users do: each is one
+// promise, with the processes, sockets and files that it is about. What they
+// may say beyond testscript's own commands:
+//
+//	exits CODE PROGRAM ARGUMENT…        runs it to its end, checks the exit status
+//	fails CODE REGEXP PROGRAM ARGUMENT… the same for tcps, and it says one sentence that matches, hints, no data
+//	start NAME [VARIABLE=VALUE…] PROGRAM ARGUMENT…
+//	                                    a process in the background, its input held open (values with Go's escapes)
+//	send NAME TEXT, closein NAME        writes to its input (with Go's escapes), ends it
+//	waitfor NAME REGEXP [VARIABLE…]     waits until its output matches, sets variables to the groups
+//	signal NAME INT|TERM|HUP|KILL       sends it a signal
+//	expectexit NAME CODE                waits for its end; stdout and stderr are its then
+//	peer NAME STEP…                     a server of the test's own on 127.0.0.1; $NAME is its port
+//	caller NAME PORT STEP…              a client of the test's own; the steps are in peer_test.go
+//	closedport VARIABLE                 a port on which nobody listens, and nobody will
+//	mode FILE 0600                      checks permissions
+//	exactly NAME|stdout|FILE TEXT       checks the whole of a content, with Go's escapes
+//	jsonlines FILE                      checks that each line is one JSON object
+//	atmost LINES FILE                   checks the number of lines
+//
+// Waiting is for events; deadline bounds it where a program is at fault.
+const deadline = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"tcps": main})
+}
+
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:      filepath.Join("testdata", "script"),
+		Setup:    setup,
+		Deadline: scriptDeadline(t),
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": cmdExits, "fails": cmdFails,
+			"start": cmdStart, "send": cmdSend, "closein": cmdCloseIn, "waitfor": cmdWaitFor,
+			"signal": cmdSignal, "expectexit": cmdExpectExit,
+			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,
+			"mode": cmdMode, "exactly": cmdExactly, "jsonlines": cmdJSONLines, "atmost": cmdAtMost,
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+// scriptDeadline makes a script that hangs say where, before go test kills all.
+func scriptDeadline(t *testing.T) time.Time {
+	limit := time.Now().Add(3 * time.Minute)
+	if d, ok := t.Deadline(); ok && d.Before(limit) {
+		return d
+	}
+	return limit
+}
+
+// setup gives each script a state folder of its own, and a clean environment.
+func setup(e *testscript.Env) error {
+	state := filepath.Join(e.WorkDir, "state")
+	for _, v := range e.Vars {
+		if strings.HasPrefix(v, "TCPS_") {
+			return fmt.Errorf("unexpected %s", v)
+		}
+	}
+	e.Setenv("XDG_DATA_HOME", state)
+	e.Setenv("AUTHORITY", filepath.Join(state, "tcps", "authority"))
+	e.Setenv("ROOT", filepath.Join(state, "tcps", "authority", "root.pem"))
+	e.Setenv("LOCAL", "tcps://127.0.0.1:0")
+	e.Setenv("SERVING", `endpoint=[a-z]+://(?:127\.0\.0\.1|\[::1\]):(\d+)`)
+	e.Values[jobsKey{}] = &jobs{byName: make(map[string]*job), env: e.Vars}
+	return os.MkdirAll(filepath.Join(e.WorkDir, ".tmp"), 0o700)
+}
