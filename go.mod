@@ -1,6 +1,6 @@
 module tcps
 
-go 1.26.0
+go 1.26
 
 require (
 	github.com/fsnotify/fsnotify v1.10.1
@@ -10,8 +10,8 @@ require (
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/urfave/cli/v2 v2.27.7
 	go.uber.org/goleak v1.3.0
-	golang.org/x/sys v0.49.0
-	golang.org/x/term v0.47.0
+	golang.org/x/sys v0.37.0
+	golang.org/x/term v0.36.0
 )
 
 require (

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -33,7 +32,7 @@ func newLogger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
 		return slog.New(slog.NewTextHandler(w, nil)), nil
 	case "auto":
 		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			return slog.New(tint.NewHandler(w, &tint.Options{TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
+			return slog.New(tint.NewTextHandler(w, &tint.Options{TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
 		}
 		return slog.New(slog.NewTextHandler(w, nil)), nil
 	default:
@@ -137,6 +136,3 @@ func escape(b []byte) string {
 }
 
 var _ tlsserver.DataObserver = dataLog{}
-
-// seconds is a duration for people: without more digits than they read.
-func seconds(d time.Duration) string { return fmt.Sprint(d.Round(time.Millisecond)) }
