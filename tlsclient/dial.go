@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -121,16 +122,15 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	if err != nil {
 		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), NotReached: true, Err: err}
 	}
-	raw := wire.NewConn(nc, d.linger())
+	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
-	if !e.TLS() {
-		return c, nil
+	if e.TLS() {
+		if err := d.handshake(ctx, c, e); err != nil {
+			raw.Close()
+			return nil, err
+		}
 	}
-	if err := d.handshake(ctx, c, e); err != nil {
-		raw.NoLinger() // no bytes of ours are under way that the server could miss
-		raw.Close()
-		return nil, err
-	}
+	raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
 	return c, nil
 }
 
@@ -160,10 +160,17 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 	}
 	c.stream.TLS = tls.Client(c.stream.Raw, config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+			c.stream.Raw.SetLinger(alertLinger)
+		}
 		return fail(err)
 	}
 	return nil
 }
+
+// alertLinger is how long a server may take to read why we refuse it: its log
+// has our alert then, and not a reset.
+const alertLinger = 250 * time.Millisecond
 
 // config is the crypto/tls side of the Dialer for one connection.
 func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {

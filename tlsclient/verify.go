@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 
 	"tcps/internal/reason"
@@ -29,7 +31,18 @@ type Error struct {
 	Err        error
 }
 
-func (e *Error) Error() string { return e.Op + " " + e.Endpoint + ": " + e.Err.Error() }
+// Error is one line that is safe to print: crypto/x509 writes the names of a
+// certificate, which a stranger chose, as they are.
+func (e *Error) Error() string { return oneLine(e.Op + " " + e.Endpoint + ": " + e.Err.Error()) }
+
+// oneLine escapes what is not to be printed.
+func oneLine(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}
 func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout makes an Error a net.Error.

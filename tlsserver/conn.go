@@ -25,6 +25,8 @@ type Conn struct {
 	sni    string // from the ClientHello; set before the handshake ends
 	hello  bool   // the ClientHello has come; as sni
 
+	trust *trust // that the handshake began under
+
 	ticket   *ticket   // for admission, until the handshake has ended
 	deadline time.Time // of the handshake; zero: none
 
@@ -57,7 +59,8 @@ func (t *transport) Close() error {
 
 func newConn(s *Server, nc net.Conn, secure bool) *Conn {
 	c := &Conn{server: s, opened: time.Now()}
-	c.stream.Raw = wire.NewConn(nc, s.lingerTimeout())
+	c.stream.Raw = wire.NewConn(nc)
+	c.stream.Raw.SetLinger(s.lingerTimeout())
 	if secure {
 		c.stream.TLS = tls.Server(&transport{c.stream.Raw, c}, &tls.Config{GetConfigForClient: s.configForClient})
 	}

@@ -26,12 +26,17 @@ func (s *Server) handshake(c *Conn) error {
 	if err := c.stream.TLS.Handshake(); err != nil {
 		if wire.IsTimeout(err) || !c.hello {
 			// Nothing was said that the peer could miss: it is gone at once.
-			c.stream.Raw.NoLinger()
+			c.stream.Raw.SetLinger(0)
 		}
 		return err
 	}
 	c.stream.Raw.SetDeadline(time.Time{})
 	c.established.Store(true)
+	// SetTrust stores its value and then judges who is established: whoever
+	// comes too late for that sees the new value here.
+	if now := s.trust.Load(); now != c.trust {
+		return now.Policy.judge(c.Identity())
+	}
 	return nil
 }
 
@@ -52,9 +57,9 @@ func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error
 	if s.RequireALPN && len(hello.SupportedProtos) == 0 {
 		return nil, &reason.Error{Reason: reason.ALPN, Err: errors.New("client offered no application protocol, and one is required")}
 	}
-	t := s.trust.Load()
-	s.tickets.renew(t.config)
-	return t.config, nil
+	c.trust = s.trust.Load()
+	s.tickets.renew(c.trust.config)
+	return c.trust.config, nil
 }
 
 // tlsConfig is the crypto/tls side of a trust value.

@@ -1,6 +1,7 @@
 package tlsserver_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -121,6 +122,46 @@ func (l *pipeListener) dial() net.Conn {
 	client, server := net.Pipe()
 	l.conns <- server
 	return client
+}
+
+// dialBuffered is dial for clients that write before they read: net.Pipe
+// itself holds nothing, and two ends that both write would wait for each other.
+func (l *pipeListener) dialBuffered() net.Conn {
+	c := &bufferedConn{Conn: l.dial(), queue: make(chan []byte, 100), done: make(chan struct{})}
+	go c.pump()
+	return c
+}
+
+type bufferedConn struct {
+	net.Conn
+	queue chan []byte
+	done  chan struct{}
+}
+
+func (c *bufferedConn) Write(b []byte) (int, error) {
+	select {
+	case c.queue <- bytes.Clone(b):
+		return len(b), nil
+	case <-c.done:
+		return 0, net.ErrClosed
+	}
+}
+
+func (c *bufferedConn) pump() {
+	defer close(c.done)
+	defer c.Conn.Close()
+	for b := range c.queue {
+		if _, err := c.Conn.Write(b); err != nil {
+			return
+		}
+	}
+}
+
+// Close sends what is queued first.
+func (c *bufferedConn) Close() error {
+	close(c.queue)
+	<-c.done
+	return nil
 }
 
 // A bubble is a server in a synctest bubble, on pipes.

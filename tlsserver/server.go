@@ -190,12 +190,18 @@ func (s *Server) accept(ctx context.Context, l net.Listener, start func(net.Conn
 func (s *Server) closeForContext() { s.Close() }
 
 // passes reports whether an error of Accept is one that goes away: too few
-// descriptors or too little memory, or a connection that ended in the queue.
+// descriptors or too little memory, or the fault of one connection or of the
+// network, which accept(2) says to take for "try again".
 func passes(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ECONNABORTED, syscall.ENOBUFS, syscall.ENOMEM} {
-		if errors.Is(err, errno) {
-			return true
-		}
+	errno, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
+		return false
+	}
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO,
+		syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH:
+		return true
 	}
 	return false
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tcps/certs"
 	"tcps/tlsserver"
 )
 
@@ -262,9 +263,9 @@ func TestTicketKeysAreGoneAfterALongSilence(t *testing.T) {
 // visitPipe reads the greeting and ends; it reports whether it was resumed.
 func visitPipe(t *testing.T, b *bubble, config *tls.Config) bool {
 	t.Helper()
-	c := tls.Client(b.listener.dial(), config)
+	c := tls.Client(b.listener.dialBuffered(), config)
 	if err := c.Handshake(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; the server says: %v", err, (<-b.ended).Err)
 	}
 	hello := make([]byte, 7)
 	if _, err := io.ReadFull(c, hello); err != nil { // with TLS 1.3 the ticket comes before it
@@ -273,4 +274,37 @@ func visitPipe(t *testing.T, b *bubble, config *tls.Config) bool {
 	c.Close()
 	<-b.ended
 	return c.ConnectionState().DidResume
+}
+
+func TestAClientsCertificateExpiresForResumedSessionsToo(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBubble(t, &tlsserver.Server{})
+			source, err := b.authority.Source([]string{"localhost"}, 90*24*time.Hour)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.SetTrust(&tlsserver.Trust{Source: source, ClientCAs: b.authority.Pool()}); err != nil {
+				t.Fatal(err)
+			}
+			config := withClient(b.config(), issue(t, b.authority, certs.Request{Names: []string{"alice"}, Client: true, For: time.Hour}))
+			config.MaxVersion = version
+			config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			visitPipe(t, b, config)
+			if !visitPipe(t, b, config) {
+				t.Error("the second visit was not resumed")
+			}
+			time.Sleep(2 * time.Hour)
+			c := tls.Client(b.listener.dialBuffered(), config)
+			_, err = c.Read(make([]byte, 1))
+			if alertOf(err) != "expired certificate" {
+				t.Errorf("%s: an expired client: %v, want the alert expired certificate", tls.VersionName(version), err)
+			}
+			c.Close()
+			if e := <-b.ended; e.Reason != "expired" {
+				t.Errorf("%s: reason %q (%v), want expired", tls.VersionName(version), e.Reason, e.Err)
+			}
+			b.close()
+		})
+	}
 }

@@ -60,9 +60,10 @@ type trust struct {
 }
 
 // SetTrust checks t as a whole, and then replaces the current value in one
-// step. Handshakes that have begun end under the old one. Open connections
-// whose identity the new policy refuses are ended; those whose authority is
-// gone live on. On an error nothing has changed.
+// step. A handshake that has begun ends under the old one, and its client is
+// then judged by the new policy too. Open connections whose identity the new
+// policy refuses are ended; those whose authority is gone live on. On an error
+// nothing has changed.
 func (s *Server) SetTrust(t *Trust) error {
 	if err := t.check(); err != nil {
 		return fmt.Errorf("tlsserver: %w", err)

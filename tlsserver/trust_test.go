@@ -217,6 +217,24 @@ func TestANewPolicyEndsTheOpenConnectionsThatItRefuses(t *testing.T) {
 	}
 }
 
+func TestANewPolicyReachesTheHandshakesThatHaveBegun(t *testing.T) {
+	versions(t, func(t *testing.T, version uint16) {
+		s := tlstest.NewUnstartedServer(t, greetEcho)
+		s.Trust.ClientCAs = s.Authority.Pool()
+		s.Start()
+		config := withClient(clientConfig(s, version), s.ClientCertificate("alice"))
+		config.VerifyConnection = func(tls.ConnectionState) error { // the server has read its trust value
+			return s.Config.SetTrust(&tlsserver.Trust{Source: s.Trust.Source, ClientCAs: s.Trust.ClientCAs, Policy: &tlsserver.Policy{
+				Deny: []tlsserver.Rule{rule(t, tlsserver.RuleCN, "alice")},
+			}})
+		}
+		if _, err := enter(s, config); err == nil {
+			t.Error("alice got in under the old policy, after the new one was set")
+		}
+		wantReason(t, s, "policy:deny-cn=alice")
+	})
+}
+
 func TestAPinAloneLetsExactlyThatKeyIn(t *testing.T) {
 	foreign := newAuthority(t)
 	alice, mallory := client(t, foreign, "alice"), client(t, foreign, "alice")

@@ -57,6 +57,9 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	if err := checkFlags(app, command, flags); err != nil {
 		return nil, err
 	}
+	if slices.Contains(flags, "--help") || slices.Contains(flags, "-h") {
+		positional = nil // the command's help, whatever it would have been applied to
+	}
 	line := append(path, flags...)
 	if len(positional) > 0 {
 		line = append(append(line, "--"), positional...)

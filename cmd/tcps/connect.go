@@ -336,6 +336,9 @@ func connectHints(c *cli.Context, err error) []string {
 	case reason.NotTLS:
 		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
 	case reason.PeerRefusedUs("certificate_required"), reason.PeerRefusedUs("handshake_failure"):
+		if len(list(c, "cert")) > 0 {
+			return []string{"the server accepts certificates of other authorities than the one that issued ours"}
+		}
 		return []string{"the server may want a client certificate: --cert FILE --key FILE"}
 	case reason.PeerRefusedUs("bad_certificate"), reason.PeerRefusedUs("unknown_ca"):
 		return []string{"the server refuses our certificate; its log says why"}

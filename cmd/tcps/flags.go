@@ -18,8 +18,9 @@ func env(name string) []string {
 	return []string{"TCPS_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
 }
 
-func stringFlag(category, name, value, usage string) *cli.StringFlag {
-	return &cli.StringFlag{Category: category, Name: name, EnvVars: env(name), Value: value, Usage: usage}
+func stringFlag(category, name, value, usage string) *cli.GenericFlag {
+	v := text(value)
+	return &cli.GenericFlag{Category: category, Name: name, EnvVars: env(name), Value: &v, Usage: usage}
 }
 
 func listFlag(category, name, usage string) *cli.StringSliceFlag {
@@ -56,6 +57,19 @@ func list(c *cli.Context, name string) []string {
 	}
 	return values
 }
+
+// A text is a flag's value. Unlike cli.StringFlag it takes an environment
+// variable that is set to nothing for one that is not set.
+type text string
+
+func (t *text) Set(s string) error {
+	if s != "" {
+		*t = text(s)
+	}
+	return nil
+}
+
+func (t *text) String() string { return string(*t) }
 
 // A duration is a flag's value: 10s, 1h30m, 90d; 0 and off both mean none.
 type duration time.Duration
@@ -165,7 +179,7 @@ func (b *byteSize) String() string {
 
 const stateUsage = "folder of the local authority"
 
-func stateFlag() *cli.StringFlag {
+func stateFlag() *cli.GenericFlag {
 	f := stringFlag("State", "state", "", stateUsage)
 	f.DefaultText = "$STATE_DIRECTORY, $XDG_DATA_HOME/tcps or ~/.local/share/tcps"
 	return f

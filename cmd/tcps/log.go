@@ -20,7 +20,7 @@ import (
 // Messages go to standard error: short and coloured on a terminal, elsewhere
 // in slog's text form; --log json is one object a line.
 
-func logFlag() *cli.StringFlag {
+func logFlag() *cli.GenericFlag {
 	return stringFlag("Log", "log", "auto", "form of messages: auto, text or json")
 }
 

@@ -22,6 +22,7 @@ import (
 //	send NAME TEXT, closein NAME        writes to its input (with Go's escapes), ends it
 //	waitfor NAME REGEXP [VARIABLE…]     waits until its output matches, sets variables to the groups
 //	signal NAME INT|TERM|HUP|KILL       sends it a signal
+//	interrupt NAME                      sends it SIGINT until it ends: two that come at once are one
 //	expectexit NAME CODE                waits for its end; stdout and stderr are its then
 //	peer NAME STEP…                     a server of the test's own on 127.0.0.1; $NAME is its port
 //	caller NAME PORT STEP…              a client of the test's own; the steps are in peer_test.go
@@ -46,7 +47,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "fails": cmdFails,
 			"start": cmdStart, "send": cmdSend, "closein": cmdCloseIn, "waitfor": cmdWaitFor,
-			"signal": cmdSignal, "expectexit": cmdExpectExit,
+			"signal": cmdSignal, "interrupt": cmdInterrupt, "expectexit": cmdExpectExit,
 			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,
 			"mode": cmdMode, "exactly": cmdExactly, "jsonlines": cmdJSONLines, "atmost": cmdAtMost,
 		},
@@ -72,6 +73,7 @@ func setup(e *testscript.Env) error {
 			return fmt.Errorf("unexpected %s", v)
 		}
 	}
+	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process of a race build ends a second late
 	e.Setenv("XDG_DATA_HOME", state)
 	e.Setenv("AUTHORITY", filepath.Join(state, "tcps", "authority"))
 	e.Setenv("ROOT", filepath.Join(state, "tcps", "authority", "root.pem"))

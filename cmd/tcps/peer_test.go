@@ -15,8 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// A puppet is a peer of the test's own that does what no real one can be made to do at will.
-// It takes steps, each a word, some with a text after a colon (Go's escapes):
+// A puppet is a peer of the test's own that does what no real one can be made
+// to do at will. It takes steps, each a word, some with a text after a colon (Go's escapes):
 //
 //	tls:FILE     shakes hands; as a server with FILE.pem and FILE.key, as a
 //	             client with the server name FILE, trusting the script's authority
@@ -29,16 +29,18 @@ import (
 //	end          ends with close_notify
 //	cut          ends with FIN, without close_notify
 //	reset        ends with a reset
+//	hold         does nothing any more until the script is over
 //
-// After the last step it holds the connection until the other side has ended.
+// After the last step it reads until the other side has ended.
 // What it hears it prints, for waitfor.
 type puppet struct {
-	job   *job
-	conn  net.Conn // TCP, below TLS
-	over  net.Conn // TLS, or conn
-	lines *bufio.Reader
-	roots *x509.CertPool // nil: a server
-	dir   func(string) string
+	job     *job
+	conn    net.Conn // TCP, below TLS
+	over    net.Conn // TLS, or conn
+	lines   *bufio.Reader
+	roots   *x509.CertPool // nil: a server
+	dir     func(string) string
+	stopped chan struct{}
 }
 
 func cmdPeer(ts *testscript.TestScript, neg bool, args []string) {
@@ -46,7 +48,7 @@ func cmdPeer(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	ts.Setenv(args[0], fmt.Sprint(l.Addr().(*net.TCPAddr).Port))
-	p := &puppet{job: newJob(), dir: ts.MkAbs}
+	p := &puppet{job: newJob(), stopped: make(chan struct{}), dir: ts.MkAbs}
 	addJob(ts, args[0], p.job)
 	steps := unescapeAll(ts, args[1:])
 	go p.run(steps, func() (net.Conn, error) {
@@ -58,7 +60,7 @@ func cmdPeer(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdCaller(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) >= 2, "caller NAME PORT STEP…")
-	p := &puppet{job: newJob(), dir: ts.MkAbs, roots: x509.NewCertPool()}
+	p := &puppet{job: newJob(), stopped: make(chan struct{}), dir: ts.MkAbs, roots: x509.NewCertPool()}
 	if pem, err := os.ReadFile(ts.Getenv("ROOT")); err == nil {
 		p.roots.AppendCertsFromPEM(pem)
 	}
@@ -78,6 +80,7 @@ func unescapeAll(ts *testscript.TestScript, steps []string) []string {
 
 // stop ends the connection, if there still is one, and waits for the goroutine.
 func (p *puppet) stop() {
+	close(p.stopped)
 	p.job.mu.Lock()
 	if p.conn != nil {
 		p.conn.Close()
@@ -138,6 +141,9 @@ func (p *puppet) step(verb, text string) error {
 		return p.over.Close()
 	case "cut":
 		return p.conn.Close()
+	case "hold":
+		<-p.stopped
+		return nil
 	case "reset":
 		p.conn.(*net.TCPConn).SetLinger(0)
 		return p.conn.Close()

@@ -200,6 +200,24 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(jobOf(ts, args[0]).cmd.Process.Signal(signals[args[1]]))
 }
 
+func cmdInterrupt(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 1, "interrupt NAME")
+	j := jobOf(ts, args[0])
+	again, late := time.NewTicker(50*time.Millisecond), time.NewTimer(deadline)
+	defer again.Stop()
+	defer late.Stop()
+	for {
+		j.cmd.Process.Signal(os.Interrupt) // it may have ended
+		select {
+		case <-again.C:
+		case <-j.ended:
+			return
+		case <-late.C:
+			ts.Fatalf("%s has not ended in %v", args[0], deadline)
+		}
+	}
+}
+
 func cmdExpectExit(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "expectexit NAME CODE")
 	j := jobOf(ts, args[0])

@@ -113,7 +113,7 @@ func Of(err error, waiting string) Reason {
 		return Truncated
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return Timeout(waiting)
-	case IsReset(err):
+	case wire.IsReset(err):
 		return Reset
 	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
 		return Shutdown
@@ -125,16 +125,6 @@ func Of(err error, waiting string) Reason {
 		return NotTLS
 	}
 	return ofTLSText(err)
-}
-
-// IsReset reports whether the connection was reset by the peer.
-func IsReset(err error) bool {
-	for _, errno := range resets {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
 }
 
 func ofCertificate(err error) Reason {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -30,6 +31,7 @@ type Conn struct {
 	net.Conn
 
 	sawEOF   atomic.Bool  // the peer's FIN was read
+	wasReset atomic.Bool  // a write met the peer's reset, which reading then does not tell
 	received atomic.Int64 // bytes that TLS or the plain stream took from the socket
 
 	mu         sync.Mutex
@@ -38,31 +40,45 @@ type Conn struct {
 	closed     bool
 }
 
-// NewConn puts a Conn on a socket. linger bounds the wait in Close; 0 or less:
-// no wait.
-func NewConn(nc net.Conn, linger time.Duration) *Conn { return &Conn{Conn: nc, linger: linger} }
+// NewConn puts a Conn on a socket. Its Close does not wait before SetLinger.
+func NewConn(nc net.Conn) *Conn { return &Conn{Conn: nc} }
 
-// NoLinger makes Close not wait: nothing of what was written could be lost by
-// a reset, or nothing that matters.
-func (c *Conn) NoLinger() {
+// SetLinger bounds the wait in Close; 0 or less: no wait.
+func (c *Conn) SetLinger(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.linger = 0
+	c.linger = d
 }
 
 // Read reads from the socket. A FIN is reported by itself, never together
-// with bytes, so that SawEOF is true only once all bytes were taken.
+// with bytes, so that SawEOF is true only once all bytes were taken. After a
+// write that met a reset, the kernel reports an end where the reset was.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.received.Add(int64(n))
 		return n, nil
 	}
+	if err == io.EOF && c.wasReset.Load() {
+		return 0, errReset
+	}
 	if err == io.EOF {
 		c.sawEOF.Store(true)
 	}
 	return n, err
 }
+
+// Write writes to the socket.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && IsReset(err) {
+		c.wasReset.Store(true)
+	}
+	return n, err
+}
+
+// errReset is the reset that was met elsewhere.
+var errReset = &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 
 // SawEOF reports whether the peer's FIN was read.
 func (c *Conn) SawEOF() bool { return c.sawEOF.Load() }
@@ -72,10 +88,16 @@ func (c *Conn) Received() int64 { return c.received.Load() }
 
 // CloseWrite sends a FIN; reading goes on.
 func (c *Conn) CloseWrite() error {
-	if hc, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return hc.CloseWrite()
+	hc, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok {
+		return errNoCloseWrite
 	}
-	return errNoCloseWrite
+	err := hc.CloseWrite()
+	if errors.Is(err, syscall.ENOTCONN) { // shutdown(2) of what the peer has reset
+		c.wasReset.Store(true)
+		return errReset
+	}
+	return err
 }
 
 // Abort makes every read fail at once, and every write that is under way. It
@@ -164,6 +186,16 @@ func (c *Conn) startClose() (linger, first bool) {
 type lingerReader struct{ c *Conn }
 
 func (r lingerReader) Read(b []byte) (int, error) { return r.c.Conn.Read(b) }
+
+// IsReset reports whether err is a connection that the peer has reset.
+func IsReset(err error) bool {
+	for _, errno := range resets {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
 
 // IsTimeout reports whether err is a deadline that has passed.
 func IsTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

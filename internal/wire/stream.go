@@ -114,7 +114,7 @@ func (s *Stream) CloseWrite() error {
 // more, so there is nothing to wait for.
 func (s *Stream) Close() error {
 	if s.TLS != nil && s.End() == Clean {
-		s.Raw.NoLinger()
+		s.Raw.SetLinger(0)
 	}
 	return s.conn().Close()
 }

@@ -1,6 +1,6 @@
 //go:build !windows
 
-package reason
+package wire
 
 import "syscall"
 
