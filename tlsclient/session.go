@@ -80,6 +80,10 @@ func (s *Session) wait(ctx context.Context, sent, received <-chan error) error {
 			return cmp.Or(err, sendErr)
 		case sendErr = <-sent:
 			sent = nil
+			if interrupt == nil && s.Interrupt != nil {
+				sendErr = nil // that sending broke off was asked for
+				continue
+			}
 			if err := s.afterInput(sendErr); err != nil {
 				if err == io.EOF {
 					return nil
@@ -162,6 +166,7 @@ func (s *Session) receive() error {
 			if _, err := s.Out.Write(buf[:n]); err != nil {
 				return fmt.Errorf("write output: %w", err)
 			}
+			s.touch() // time that the output took is no silence of the server
 			if len(s.Expect) > 0 {
 				if found, err := watch.see(buf[:n]); found || err != nil {
 					return err

@@ -39,9 +39,12 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"tcps": main})
 }
 
-func TestScript(t *testing.T) {
+func TestScript(t *testing.T) { runScripts(t, "script") }
+
+// runScripts runs the scripts of a folder of testdata.
+func runScripts(t *testing.T, folder string) {
 	testscript.Run(t, testscript.Params{
-		Dir:      filepath.Join("testdata", "script"),
+		Dir:      filepath.Join("testdata", folder),
 		Setup:    setup,
 		Deadline: scriptDeadline(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
