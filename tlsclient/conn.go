@@ -94,5 +94,10 @@ func (c *Conn) ID() string {
 }
 
 // Untrusted is why the server's certificate would have been refused, had the
-// Dialer not been Insecure; nil: it is good.
-func (c *Conn) Untrusted() error { return c.untrusted }
+// Dialer not been Insecure, as an *Error; nil: it is good.
+func (c *Conn) Untrusted() error {
+	if c.untrusted == nil {
+		return nil
+	}
+	return &Error{Op: "verify", Endpoint: c.endpoint, Reason: reason.Of(c.untrusted, ""), Err: c.untrusted}
+}

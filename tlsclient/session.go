@@ -66,6 +66,9 @@ func (s *Session) Run(ctx context.Context) error {
 	go func() { sent <- s.send() }()
 	go func() { received <- s.receive() }()
 	err := s.wait(ctx, sent, received)
+	if err != nil {
+		s.Conn.Abort() // nothing to wait for
+	}
 	s.Conn.Close()
 	return err
 }
@@ -94,7 +97,6 @@ func (s *Session) wait(ctx context.Context, sent, received <-chan error) error {
 			interrupt = nil
 			go s.Conn.CloseWrite() // a write of ours may be stuck
 		case <-ctx.Done():
-			s.Conn.Abort()
 			return context.Cause(ctx)
 		}
 	}

@@ -349,14 +349,13 @@ func (r *trigger) Read(b []byte) (int, error) {
 }
 
 func TestTheEndOfTheContextEndsTheSession(t *testing.T) {
-	release := make(chan struct{})
-	defer close(release)
+	ended := make(chan struct{}) // by the test, when the session is over
 	for _, c := range []struct {
 		name   string
 		handle func(*tls.Conn)
 		in     io.Reader
 	}{
-		{"silent server", func(*tls.Conn) { <-release }, nil},
+		{"silent server", func(*tls.Conn) { <-ended }, nil},
 		{"dribbling server", func(c *tls.Conn) {
 			tick := time.NewTicker(5 * time.Millisecond)
 			defer tick.Stop()
@@ -368,7 +367,7 @@ func TestTheEndOfTheContextEndsTheSession(t *testing.T) {
 			}
 		}, nil},
 		{"flooding server", func(c *tls.Conn) { io.Copy(c, zeros{}) }, nil},
-		{"server that does not read", func(*tls.Conn) { <-release }, zeros{}},
+		{"server that does not read", func(*tls.Conn) { <-ended }, zeros{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -386,6 +385,9 @@ func TestTheEndOfTheContextEndsTheSession(t *testing.T) {
 				t.Errorf("Run returned %v, want context.DeadlineExceeded", err)
 			}
 			took(t, start, "a session that was to end after 100 ms")
+			if c.name == "silent server" || c.name == "server that does not read" {
+				ended <- struct{}{}
+			}
 		})
 	}
 }

@@ -55,12 +55,18 @@ func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error
 		return nil, err
 	}
 	if s.RequireALPN && len(hello.SupportedProtos) == 0 {
+		c.stream.Raw.Write(alertNoApplicationProtocol)
 		return nil, &reason.Error{Reason: reason.ALPN, Err: errors.New("client offered no application protocol, and one is required")}
 	}
 	c.trust = s.trust.Load()
 	s.tickets.renew(c.trust.config)
 	return c.trust.config, nil
 }
+
+// alertNoApplicationProtocol is that alert as a record (RFC 8446, 5.1 and 6).
+// crypto/tls sends it only to clients that offer some protocol; at the
+// ClientHello alerts are still in the clear, and the first one counts.
+var alertNoApplicationProtocol = []byte{21, 3, 3, 0, 2, 2, 120}
 
 // tlsConfig is the crypto/tls side of a trust value.
 func (s *Server) tlsConfig(t *Trust) (*tls.Config, error) {

@@ -429,6 +429,9 @@ func TestVersionsSuitesGroupsAndProtocolsAreNegotiatedAsSet(t *testing.T) {
 			if (err == nil) != (c.reason == "done") || err == nil && cs.NegotiatedProtocol != c.got {
 				t.Errorf("required %v, offered %v: %v, got %v", c.required, c.offered, err, cs)
 			}
+			if c.reason == "alpn" && alertOf(err) != "no application protocol" {
+				t.Errorf("required %v, offered %v: %v, want the alert no application protocol", c.required, c.offered, err)
+			}
 			wantReason(t, s, c.reason)
 		}
 	})
