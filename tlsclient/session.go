@@ -83,10 +83,6 @@ func (s *Session) wait(ctx context.Context, sent, received <-chan error) error {
 			return cmp.Or(err, sendErr)
 		case sendErr = <-sent:
 			sent = nil
-			if interrupt == nil && s.Interrupt != nil {
-				sendErr = nil // that sending broke off was asked for
-				continue
-			}
 			if err := s.afterInput(sendErr); err != nil {
 				if err == io.EOF {
 					return nil
@@ -94,8 +90,8 @@ func (s *Session) wait(ctx context.Context, sent, received <-chan error) error {
 				return err
 			}
 		case <-interrupt:
-			interrupt = nil
-			go s.Conn.CloseWrite() // a write of ours may be stuck
+			interrupt, sent = nil, nil // that sending breaks off is asked for
+			go s.Conn.CloseWrite()     // a write of ours may be stuck
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

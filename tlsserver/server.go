@@ -260,8 +260,11 @@ func (s *Server) ended(c *Conn, why Reason, err error) {
 	if !c.ended.CompareAndSwap(false, true) {
 		return
 	}
-	if err == io.EOF {
+	switch {
+	case err == io.EOF && why == ReasonDone:
 		err = nil
+	case err == io.EOF: // in the handshake
+		err = io.ErrUnexpectedEOF
 	}
 	s.observe(Ended{Conn: c, Reason: why, Err: err, Duration: time.Since(c.opened)})
 	s.removeConn(c)

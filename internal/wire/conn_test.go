@@ -25,7 +25,7 @@ func (c *lastBytes) Read(b []byte) (int, error) {
 }
 
 func TestTheFINIsReportedByItself(t *testing.T) {
-	c := wire.NewConn(&lastBytes{bytes: "abc"}, 0)
+	c := wire.NewConn(&lastBytes{bytes: "abc"})
 	b := make([]byte, 10)
 	if n, err := c.Read(b); n != 3 || err != nil || c.SawEOF() {
 		t.Errorf("read %d, %v, SawEOF %v; want the bytes alone", n, err, c.SawEOF())
@@ -119,7 +119,7 @@ func TestAfterAbortThePeerStillSeesACleanEnd(t *testing.T) {
 
 func TestAbortDoesNotGiveALaterWriteItsTimeBack(t *testing.T) {
 	ours, _ := tcpPair(t)
-	c := wire.NewConn(ours, 0)
+	c := wire.NewConn(ours)
 	c.Abort()
 	c.SetWriteDeadline(time.Now().Add(time.Hour))
 	start := time.Now()
@@ -154,7 +154,7 @@ func TestCloseWaitsForThePeersEndAndNoLonger(t *testing.T) {
 			close(ended)
 			peer.CloseWrite()
 		}()
-		if d := closeOf(t, wire.NewConn(ours, time.Hour)); d > soon {
+		if d := closeOf(t, newConn(ours, time.Hour)); d > soon {
 			t.Errorf("Close took %v", d)
 		}
 		select {
@@ -165,7 +165,7 @@ func TestCloseWaitsForThePeersEndAndNoLonger(t *testing.T) {
 	})
 	t.Run("a peer that never ends", func(t *testing.T) {
 		ours, _ := tcpPair(t)
-		if d := closeOf(t, wire.NewConn(ours, 50*time.Millisecond)); d < 50*time.Millisecond || d > soon {
+		if d := closeOf(t, newConn(ours, 50*time.Millisecond)); d < 50*time.Millisecond || d > soon {
 			t.Errorf("Close took %v, want 50ms", d)
 		}
 	})
@@ -179,7 +179,7 @@ func TestCloseWaitsForThePeersEndAndNoLonger(t *testing.T) {
 				}
 			}
 		})
-		if d := closeOf(t, wire.NewConn(ours, 50*time.Millisecond)); d < 50*time.Millisecond || d > soon {
+		if d := closeOf(t, newConn(ours, 50*time.Millisecond)); d < 50*time.Millisecond || d > soon {
 			t.Errorf("Close took %v, want 50ms", d)
 		}
 		sending.Wait()
@@ -187,7 +187,7 @@ func TestCloseWaitsForThePeersEndAndNoLonger(t *testing.T) {
 	t.Run("a peer that has ended", func(t *testing.T) {
 		ours, peer := tcpPair(t)
 		peer.CloseWrite()
-		c := wire.NewConn(ours, time.Hour)
+		c := newConn(ours, time.Hour)
 		c.Read(make([]byte, 1))
 		if d := closeOf(t, c); d > soon {
 			t.Errorf("Close took %v", d)
@@ -196,22 +196,22 @@ func TestCloseWaitsForThePeersEndAndNoLonger(t *testing.T) {
 	t.Run("no wait", func(t *testing.T) {
 		for _, linger := range []time.Duration{0, -1} {
 			ours, _ := tcpPair(t)
-			if d := closeOf(t, wire.NewConn(ours, linger)); d > soon {
+			if d := closeOf(t, newConn(ours, linger)); d > soon {
 				t.Errorf("Close took %v", d)
 			}
 		}
 	})
-	t.Run("NoLinger", func(t *testing.T) {
+	t.Run("SetLinger anew", func(t *testing.T) {
 		ours, _ := tcpPair(t)
-		c := wire.NewConn(ours, time.Hour)
-		c.NoLinger()
+		c := newConn(ours, time.Hour)
+		c.SetLinger(0)
 		if d := closeOf(t, c); d > soon {
 			t.Errorf("Close took %v", d)
 		}
 	})
 	t.Run("Abort before", func(t *testing.T) {
 		ours, _ := tcpPair(t)
-		c := wire.NewConn(ours, time.Hour)
+		c := newConn(ours, time.Hour)
 		c.Abort()
 		if d := closeOf(t, c); d > soon {
 			t.Errorf("Close took %v", d)
@@ -219,7 +219,7 @@ func TestCloseWaitsForThePeersEndAndNoLonger(t *testing.T) {
 	})
 	t.Run("Abort meanwhile", func(t *testing.T) {
 		ours, peer := tcpPair(t)
-		c := wire.NewConn(ours, time.Hour)
+		c := newConn(ours, time.Hour)
 		aborted := make(chan struct{})
 		go func() {
 			io.Copy(io.Discard, peer) // our FIN: Close waits now
@@ -251,7 +251,7 @@ func TestCloseDoesNotWaitAfterACloseNotify(t *testing.T) {
 
 func TestTheSecondCloseDoesNothing(t *testing.T) {
 	ours, _ := tcpPair(t)
-	c := wire.NewConn(ours, 0)
+	c := wire.NewConn(ours)
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
@@ -281,7 +281,7 @@ func TestAllMethodsAtOnce(t *testing.T) {
 		all.Go(func() { _, _, _ = s.BytesRead(), s.BytesWritten(), s.End() })
 		all.Go(func() { _, _, _ = s.Raw.SawEOF(), s.Raw.Received(), s.Raw.Aborted() })
 		all.Go(s.Raw.Abort)
-		all.Go(s.Raw.NoLinger)
+		all.Go(func() { s.Raw.SetLinger(time.Second) })
 		for range 3 {
 			all.Go(func() { s.Close() })
 		}
@@ -295,7 +295,7 @@ func TestAllMethodsAtOnce(t *testing.T) {
 			if version == 0 {
 				ours, peer := tcpPair(t)
 				peers.Go(func() { echo(peer) })
-				use(&wire.Stream{Raw: wire.NewConn(ours, time.Hour)})
+				use(&wire.Stream{Raw: newConn(ours, time.Hour)})
 			} else {
 				s, peer := tcpStream(t, version, time.Hour)
 				peers.Go(func() { echo(peer) })
@@ -305,4 +305,54 @@ func TestAllMethodsAtOnce(t *testing.T) {
 		}
 	}
 	took(t, start, "30 connections")
+}
+
+// The kernel tells a reset once: to the write here, and to the reads after it
+// an end, which would look like one that the peer meant.
+func TestAResetThatAWriteMetIsNotReadAsAnEnd(t *testing.T) {
+	met := func(t *testing.T, write func([]byte) (int, error), read func([]byte) (int, error)) {
+		t.Helper()
+		var err error
+		for err == nil { // the first write may come before the reset does
+			_, err = write(make([]byte, 1000))
+		}
+		if !wire.IsReset(err) {
+			t.Fatalf("write: %v, want a reset", err)
+		}
+		for range 2 {
+			if _, err := read(make([]byte, 1)); err == io.EOF || !wire.IsReset(err) {
+				t.Errorf("read: %v, want a reset", err)
+			}
+		}
+	}
+	reset := func(c *net.TCPConn) {
+		c.SetLinger(0)
+		c.Close()
+	}
+	versions(t, func(t *testing.T, version uint16) {
+		s, peer := tcpStream(t, version, 0)
+		reset(peer.NetConn().(*net.TCPConn))
+		met(t, s.Write, s.Read)
+		if s.End() != wire.Open {
+			t.Errorf("End is %v, want none", s.End())
+		}
+	})
+	t.Run("plain", func(t *testing.T) {
+		ours, peer := tcpPair(t)
+		reset(peer)
+		s := &wire.Stream{Raw: wire.NewConn(ours)}
+		met(t, s.Write, s.Read)
+	})
+	t.Run("CloseWrite", func(t *testing.T) {
+		ours, peer := tcpPair(t)
+		reset(peer)
+		c := wire.NewConn(ours)
+		c.Read(make([]byte, 1)) // the reset has come
+		if err := c.CloseWrite(); err != nil && !wire.IsReset(err) {
+			t.Errorf("CloseWrite: %v, want a reset", err)
+		}
+		if _, err := c.Read(make([]byte, 1)); err == io.EOF && c.SawEOF() {
+			t.Log("the kernel of this machine half-closes after a reset")
+		}
+	})
 }

@@ -72,12 +72,19 @@ func pool(root *x509.Certificate) *x509.CertPool {
 	return p
 }
 
+// newConn is a Conn whose Close waits for at most linger.
+func newConn(nc net.Conn, linger time.Duration) *wire.Conn {
+	c := wire.NewConn(nc)
+	c.SetLinger(linger)
+	return c
+}
+
 // stream is our end of a TLS connection over nc, after the handshake; peer is
 // crypto/tls' own. The tickets of TLS 1.3 have come by then.
 func stream(t testing.TB, version uint16, ours, peer net.Conn, linger time.Duration) (*wire.Stream, *tls.Conn) {
 	t.Helper()
 	serverConfig, clientConfig := configs(t, version)
-	raw := wire.NewConn(ours, linger)
+	raw := newConn(ours, linger)
 	s := &wire.Stream{Raw: raw, TLS: tls.Server(raw, serverConfig)}
 	c := tls.Client(peer, clientConfig)
 	done := make(chan error, 1)

@@ -122,7 +122,7 @@ func TestACloseNotifyThatCameWithTheFINIsACleanEnd(t *testing.T) {
 
 func TestAPlainStreamEndsCleanlyWithTheFIN(t *testing.T) {
 	ours, peer := tcpPair(t)
-	s := &wire.Stream{Raw: wire.NewConn(ours, 0)}
+	s := &wire.Stream{Raw: wire.NewConn(ours)}
 	io.WriteString(peer, "abc")
 	peer.CloseWrite()
 	if b, err := io.ReadAll(s); string(b) != "abc" || err != nil || s.End() != wire.Clean {
@@ -212,7 +212,7 @@ func TestCloseWriteWithoutAHalfClose(t *testing.T) {
 		ours, other := net.Pipe()
 		defer other.Close()
 		defer ours.Close()
-		s := &wire.Stream{Raw: wire.NewConn(ours, 0)}
+		s := &wire.Stream{Raw: wire.NewConn(ours)}
 		if err := s.CloseWrite(); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("CloseWrite returned %v, want errors.ErrUnsupported: no end could be sent", err)
 		}
@@ -258,7 +258,7 @@ func TestErrTruncatedIsAnUnexpectedEOF(t *testing.T) {
 
 func TestATimeoutIsTold(t *testing.T) {
 	ours, _ := tcpPair(t)
-	s := &wire.Stream{Raw: wire.NewConn(ours, 0)}
+	s := &wire.Stream{Raw: wire.NewConn(ours)}
 	s.SetReadDeadline(time.Now().Add(-time.Second))
 	if _, err := s.Read(make([]byte, 1)); !wire.IsTimeout(err) || errors.Is(err, net.ErrClosed) {
 		t.Errorf("read %v, want a timeout and not an abort", err)
