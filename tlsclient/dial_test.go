@@ -431,8 +431,10 @@ func TestSessionsResume(t *testing.T) {
 			c.Close()
 			return c.TLS().DidResume
 		}
-		if visit() || visit() {
-			t.Error("without Sessions a session was resumed")
+		for range 2 {
+			if visit() {
+				t.Error("without Sessions a session was resumed")
+			}
 		}
 		d.Sessions = tls.NewLRUClientSessionCache(4)
 		if visit() {

@@ -190,6 +190,32 @@ func TestMalformedAndOtherEndsHaveTheirWord(t *testing.T) {
 	}
 }
 
+// broken are the ways in which a renewal can go wrong.
+var broken = []struct {
+	name string
+	do   func(t *testing.T, pair certs.Pair)
+}{
+	{"not a certificate", func(t *testing.T, pair certs.Pair) { writeFile(t, pair.Cert, "not a certificate") }},
+	{"empty", func(t *testing.T, pair certs.Pair) { writeFile(t, pair.Cert, "") }},
+	{"half a file", func(t *testing.T, pair certs.Pair) { writeFile(t, pair.Cert, readFile(t, pair.Cert)[:100]) }},
+	{"the key in its place", func(t *testing.T, pair certs.Pair) { writeFile(t, pair.Cert, readFile(t, pair.Key)) }},
+	{"the certificate in the key's place", func(t *testing.T, pair certs.Pair) { writeFile(t, pair.Key, readFile(t, pair.Cert)) }},
+	{"gone", func(t *testing.T, pair certs.Pair) { os.Remove(pair.Key) }},
+	{"a folder", func(t *testing.T, pair certs.Pair) {
+		os.Remove(pair.Cert)
+		if err := os.Mkdir(pair.Cert, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"another certificate's key", func(t *testing.T, pair certs.Pair) {
+		issued, err := newAuthority(t).Issue(certs.Request{Names: []string{"localhost"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, pair.Key, string(issued.KeyPEM))
+	}},
+}
+
 func TestReloadUnderLoadFailsNobody(t *testing.T) {
 	s := tlstest.NewUnstartedServer(t, greetEcho)
 	dir := t.TempDir()
@@ -250,12 +276,12 @@ func TestReloadUnderLoadFailsNobody(t *testing.T) {
 		for before := visits.Load(); visits.Load() < before+8 && !t.Failed(); { // each value is used
 			runtime.Gosched()
 		}
-		if i%5 == 4 { // what is broken leaves the old state
-			os.WriteFile(pair.Cert, []byte("not a certificate"), 0o600)
-			if _, err := files.Reload(); err == nil {
-				t.Error("a broken file was loaded")
-			}
+		breakFile := broken[i%len(broken)] // what is broken leaves the old state
+		breakFile.do(t, pair)
+		if _, err := files.Reload(); err == nil {
+			t.Errorf("%s: loaded", breakFile.name)
 		}
+		os.RemoveAll(pair.Cert)
 	}
 	close(stop)
 	clients.Wait()

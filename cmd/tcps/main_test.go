@@ -78,6 +78,11 @@ func setup(e *testscript.Env) error {
 	}
 	e.Setenv("GORACE", "atexit_sleep_ms=0") // else each process of a race build ends a second late
 	e.Setenv("XDG_DATA_HOME", state)
+	scripts, err := filepath.Abs(filepath.Join("..", "..", "scripts"))
+	if err != nil {
+		return err
+	}
+	e.Setenv("SCRIPTS", scripts)
 	e.Setenv("AUTHORITY", filepath.Join(state, "tcps", "authority"))
 	e.Setenv("ROOT", filepath.Join(state, "tcps", "authority", "root.pem"))
 	e.Setenv("LOCAL", "tcps://127.0.0.1:0")

@@ -121,7 +121,10 @@ func Of(err error, waiting string) Reason {
 	if verr, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return ofCertificate(verr.Err)
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		if header.Conn == nil { // not the first record: TLS was spoken before
+			return Malformed
+		}
 		return NotTLS
 	}
 	return ofTLSText(err)
