@@ -181,6 +181,11 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if name == "" && !d.Insecure {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}
+	for _, v := range []uint16{d.MinVersion, d.MaxVersion} {
+		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
+			return nil, &reason.Error{Reason: reason.Version, Err: fmt.Errorf("%s is not spoken: want TLS 1.2 or TLS 1.3", tls.VersionName(v))}
+		}
+	}
 	config := &tls.Config{
 		RootCAs:            d.RootCAs,
 		ServerName:         name,

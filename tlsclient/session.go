@@ -79,6 +79,10 @@ func (s *Session) wait(ctx context.Context, sent, received <-chan error) error {
 	for {
 		select {
 		case err := <-received:
+			select {
+			case sendErr = <-sent: // both have ended: input that was lost counts
+			default:
+			}
 			// A server that refuses us says why on its side, while ours only breaks.
 			return cmp.Or(err, sendErr)
 		case sendErr = <-sent:

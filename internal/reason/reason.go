@@ -122,12 +122,19 @@ func Of(err error, waiting string) Reason {
 		return ofCertificate(verr.Err)
 	}
 	if header, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		if header.Conn == nil { // not the first record: TLS was spoken before
-			return Malformed
+		if isFirstRecord(header) {
+			return NotTLS
 		}
-		return NotTLS
+		return Malformed
 	}
 	return ofTLSText(err)
+}
+
+// isFirstRecord tells what is no TLS from TLS that goes wrong later: Conn is
+// set for a first record only, but not for a hello of SSL 2.0, which begins
+// with 0x80.
+func isFirstRecord(header tls.RecordHeaderError) bool {
+	return header.Conn != nil || header.RecordHeader[0] == 0x80
 }
 
 func ofCertificate(err error) Reason {
@@ -152,7 +159,7 @@ func ofCertificate(err error) Reason {
 // first bytes that it sent: http, ssh, or nothing.
 func LooksLike(err error) string {
 	header, ok := errors.AsType[tls.RecordHeaderError](err)
-	if !ok {
+	if !ok || !isFirstRecord(header) {
 		return ""
 	}
 	start := string(header.RecordHeader[:])
