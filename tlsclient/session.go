@@ -42,7 +42,7 @@ type Session struct {
 
 	// Expect, if set, ends the session as soon as the server has sent it. Until
 	// then the sending side is not closed. MaxLineBytes bounds what the server
-	// may send without a line end meanwhile; 0: 64 KiB.
+	// may send without a line end meanwhile; 0 or less: 64 KiB.
 	Expect       []byte
 	MaxLineBytes int
 
@@ -66,8 +66,8 @@ func (s *Session) Run(ctx context.Context) error {
 	go func() { sent <- s.send() }()
 	go func() { received <- s.receive() }()
 	err := s.wait(ctx, sent, received)
-	if err != nil {
-		s.Conn.Abort() // nothing to wait for
+	if err != nil || len(s.Expect) > 0 {
+		s.Conn.Abort() // there is nothing more to wait for
 	}
 	s.Conn.Close()
 	return err
@@ -157,7 +157,7 @@ const bufferSize = 16 << 10
 
 func (s *Session) receive() error {
 	watch := expecter{text: s.Expect, maxLine: s.MaxLineBytes}
-	if watch.maxLine == 0 {
+	if watch.maxLine <= 0 {
 		watch.maxLine = 64 << 10
 	}
 	buf := make([]byte, bufferSize)

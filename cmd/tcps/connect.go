@@ -156,10 +156,7 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		Insecure:   c.Bool("insecure"),
 		Timeout:    durationOf(c, "timeout"),
 	}
-	switch {
-	case c.String("expect") != "":
-		d.LingerTimeout = 250 * time.Millisecond // what was looked for has come
-	case c.String("on-eof") == "exit":
+	if c.String("on-eof") == "exit" {
 		d.LingerTimeout = time.Second // at once, but what was sent should arrive
 	}
 	if err := dialNetwork(c, d, target); err != nil {
