@@ -253,8 +253,9 @@ func TestAPinAloneLetsExactlyThatKeyIn(t *testing.T) {
 			t.Errorf("another key with the same name: %v", err)
 		}
 		wantReason(t, s, "policy:allow-pin")
-		if _, err := enter(s, clientConfig(s, version)); err == nil {
-			t.Error("no certificate got in")
+		want := map[uint16]string{tls.VersionTLS12: "handshake failure", tls.VersionTLS13: "certificate required"}[version]
+		if _, err := enter(s, clientConfig(s, version)); alertOf(err) != want {
+			t.Errorf("no certificate: %v, want the alert %s", err, want)
 		}
 		wantReason(t, s, "no-certificate")
 	})

@@ -16,12 +16,6 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 func copyPooled(dst io.Writer, src io.Reader) error {
 	buf := buffers.Get().(*[bufferSize]byte)
 	defer buffers.Put(buf)
-	_, err := io.CopyBuffer(onlyWriter{dst}, onlyReader{src}, buf[:])
+	_, err := io.CopyBuffer(dst, src, buf[:])
 	return err
 }
-
-// onlyWriter and onlyReader keep io.CopyBuffer from passing the buffer by.
-type (
-	onlyWriter struct{ io.Writer }
-	onlyReader struct{ io.Reader }
-)

@@ -11,5 +11,6 @@ import (
 func Discard() tlsserver.Handler { return tlsserver.HandlerFunc(discard) }
 
 func discard(_ context.Context, c *tlsserver.Conn) error {
-	return copyPooled(io.Discard, c)
+	_, err := io.Copy(io.Discard, c)
+	return err
 }
