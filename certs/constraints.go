@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"tcps/internal/terminal"
 )
 
 // The names that a root may sign for unless it is told more: those that mean nothing outside a machine or its network
@@ -39,7 +41,7 @@ func (e *NotPermittedError) Hint() string {
 	}
 	command := "tcps certs init --force"
 	for _, permit := range append(slices.Clone(e.extra), strings.TrimPrefix(e.host, "*.")) {
-		command += " --permit " + shellQuote(permit)
+		command += " --permit " + terminal.ShellWord(permit)
 	}
 	return command
 }

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tcps/internal/terminal"
 )
 
 // Pin returns the base64 form of the SHA-256 digest of c's SubjectPublicKeyInfo, which names its key whoever signs it.
@@ -130,13 +132,13 @@ func issuer(c *x509.Certificate) string {
 // issuerName is the short form of the issuer: its common name if it has one.
 func issuerName(c *x509.Certificate) string {
 	if !bytes.Equal(c.RawIssuer, c.RawSubject) && c.Issuer.CommonName != "" {
-		return printable(c.Issuer.CommonName)
+		return terminal.Printable(c.Issuer.CommonName)
 	}
 	return issuer(c)
 }
 
 func nameInWords(n pkix.Name) string {
-	if text := printable(n.String()); text != "" {
+	if text := terminal.Printable(n.String()); text != "" {
 		return text
 	}
 	return "no subject"
@@ -146,16 +148,16 @@ func nameInWords(n pkix.Name) string {
 func allNames(c *x509.Certificate) []string {
 	var names []string
 	for _, s := range c.DNSNames {
-		names = append(names, printable(s))
+		names = append(names, terminal.Printable(s))
 	}
 	for _, ip := range c.IPAddresses {
 		names = append(names, ip.String())
 	}
 	for _, s := range c.EmailAddresses {
-		names = append(names, "email:"+printable(s))
+		names = append(names, "email:"+terminal.Printable(s))
 	}
 	for _, u := range c.URIs {
-		names = append(names, "uri:"+printable(u.String()))
+		names = append(names, "uri:"+terminal.Printable(u.String()))
 	}
 	return names
 }
@@ -244,7 +246,7 @@ func constraintsInWords(c *x509.Certificate) []string {
 	}
 	list := func(what string, values []string) {
 		for i, v := range values {
-			if values[i] = printable(v); v == "" {
+			if values[i] = terminal.Printable(v); v == "" {
 				values[i] = "every name"
 			}
 		}

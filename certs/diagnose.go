@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
-	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"tcps/internal/terminal"
 )
 
 // This file turns the usual mistakes with certificate and key files into a sentence and, where there is one, the
@@ -15,9 +13,9 @@ import (
 
 // notPEM says what data, in which there is no PEM block, looks like.
 func notPEM(path string, data []byte) string {
-	in := shellQuote(path)
+	in := terminal.ShellWord(path)
 	convert := func(what, command string) string {
-		return "not a PEM file but " + what + "; convert it: " + fmt.Sprintf(command, in, shellQuote(path+".pem"))
+		return "not a PEM file but " + what + "; convert it: " + fmt.Sprintf(command, in, terminal.ShellWord(path+".pem"))
 	}
 	switch {
 	case bytes.HasPrefix(data, []byte{0xFF, 0xFE}), bytes.HasPrefix(data, []byte{0xFE, 0xFF}):
@@ -68,7 +66,7 @@ func holdsInstead(path string, c *contents) string {
 	if len(c.others) == 0 {
 		return "no certificate"
 	}
-	in, out := shellQuote(path), shellQuote(path+".pem")
+	in, out := terminal.ShellWord(path), terminal.ShellWord(path+".pem")
 	switch kind := c.others[0]; kind {
 	case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
 		return "a signing request (CSR), not a certificate; an authority makes a certificate of it"
@@ -94,7 +92,7 @@ func holdsNoKey(path string, c *contents) string {
 		case "CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST":
 			return "a signing request (CSR), not a private key"
 		case "OPENSSH PRIVATE KEY":
-			return fmt.Sprintf("a key in OpenSSH's own form; convert it (this rewrites the file): ssh-keygen -p -m PKCS8 -f %s", shellQuote(path))
+			return fmt.Sprintf("a key in OpenSSH's own form; convert it (this rewrites the file): ssh-keygen -p -m PKCS8 -f %s", terminal.ShellWord(path))
 		case "ANY PRIVATE KEY", "DSA PRIVATE KEY":
 			return fmt.Sprintf("a %s, which TLS does not use; RSA, ECDSA and Ed25519 keys will do", kind)
 		default:
@@ -109,33 +107,5 @@ func holdsNoKey(path string, c *contents) string {
 
 func encryptedKey(path string) string {
 	return fmt.Sprintf("the private key is encrypted; decrypt it: openssl pkey -in %s -out %s",
-		shellQuote(path), shellQuote(path+".plain"))
-}
-
-// shellQuote returns s so that it is one word to a shell and harmless on a terminal.
-func shellQuote(s string) string {
-	for _, r := range s {
-		if r > unicode.MaxASCII || !(unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-+,:@%", r)) {
-			return strconv.Quote(s)
-		}
-	}
-	return s
-}
-
-// printable escapes whatever could steer a terminal or forge a line: control characters, line ends, characters that
-// turn the direction of writing, bytes that are not UTF-8.
-func printable(s string) string {
-	var b strings.Builder
-	for i, r := range s {
-		switch {
-		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			quoted := strconv.QuoteRuneToASCII(r)
-			b.WriteString(quoted[1 : len(quoted)-1])
-		}
-	}
-	return b.String()
+		terminal.ShellWord(path), terminal.ShellWord(path+".plain"))
 }

@@ -14,6 +14,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"tcps/internal/terminal"
 )
 
 // maxFileBytes bounds what is read of a certificate or key file: real ones are a few KiB, bundles of all public
@@ -89,7 +91,7 @@ func (c *contents) add(path string, number int, block *pem.Block) error {
 	case "CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return fmt.Errorf("certificate in PEM block %d is damaged: %s", number, printable(err.Error()))
+			return fmt.Errorf("certificate in PEM block %d is damaged: %s", number, terminal.Printable(err.Error()))
 		}
 		c.certificates = append(c.certificates, cert)
 	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
@@ -121,7 +123,7 @@ func parseKey(der []byte) (crypto.Signer, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("not a PKCS#8, PKCS#1 or SEC1 key: %s", printable(err.Error()))
+		return nil, fmt.Errorf("not a PKCS#8, PKCS#1 or SEC1 key: %s", terminal.Printable(err.Error()))
 	}
 	switch k := key.(type) {
 	case *rsa.PrivateKey:

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/google/renameio/v2"
+
+	"tcps/internal/terminal"
 )
 
 func newPendingFile(path string, mode fs.FileMode) (pendingFile, error) {
@@ -33,7 +35,7 @@ func syncFolder(folder string) error {
 // checkPrivate refuses a key that others than its owner can read or write.
 func checkPrivate(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("key %q is open to others (mode %04o): chmod 600 %s", path, mode, shellQuote(path))
+		return fmt.Errorf("key %q is open to others (mode %04o): chmod 600 %s", path, mode, terminal.ShellWord(path))
 	}
 	return nil
 }

@@ -9,11 +9,10 @@ import (
 	"io"
 	"net"
 	"os"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"tcps/internal/reason"
+	"tcps/internal/terminal"
 )
 
 // A Reason is the one word for why dialling failed or how a connection ended,
@@ -33,16 +32,10 @@ type Error struct {
 
 // Error is one line that is safe to print: crypto/x509 writes the names of a
 // certificate, which a stranger chose, as they are.
-func (e *Error) Error() string { return oneLine(e.Op + " " + e.Endpoint + ": " + e.Err.Error()) }
-
-// oneLine escapes what is not to be printed.
-func oneLine(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		return s
-	}
-	quoted := strconv.Quote(s)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+func (e *Error) Error() string {
+	return terminal.Printable(e.Op + " " + e.Endpoint + ": " + e.Err.Error())
 }
+
 func (e *Error) Unwrap() error { return e.Err }
 
 // Timeout makes an Error a net.Error.

@@ -181,7 +181,9 @@ func (s *Server) accept(ctx context.Context, l net.Listener, start func(net.Conn
 		default:
 			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
 			s.observe(AcceptFailed{Listener: l.Addr(), Err: err, Delay: delay})
-			s.admission.evictOldest(limitDescriptors) // frees a descriptor, if those ran out
+			if scarce(err) {
+				s.admission.evictOldest(limitDescriptors)
+			}
 			s.pause(delay)
 		}
 	}
@@ -198,9 +200,19 @@ func passes(err error) bool {
 		return false
 	}
 	switch errno {
-	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
-		syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO,
+	case syscall.ECONNABORTED, syscall.EPERM, syscall.EPROTO,
 		syscall.ENETDOWN, syscall.ENETUNREACH, syscall.EHOSTDOWN, syscall.EHOSTUNREACH:
+		return true
+	}
+	return scarce(err)
+}
+
+// scarce reports whether descriptors or memory ran out, which ending a
+// connection gives back.
+func scarce(err error) bool {
+	errno, _ := errors.AsType[syscall.Errno](err)
+	switch errno {
+	case syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM:
 		return true
 	}
 	return false

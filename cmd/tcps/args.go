@@ -26,6 +26,9 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 	if len(args) == 1 && args[0] == "--version" {
 		return []string{"version"}, nil
 	}
+	if len(args) > 1 && args[0] == "help" {
+		args = append(args[1:len(args):len(args)], "--help") // help of a subcommand too
+	}
 	var path, flags, positional []string
 	commands := app.Commands
 	var command *cli.Command
@@ -54,7 +57,7 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 			path, commands, command = append(path, arg), next.Subcommands, next
 		}
 	}
-	if err := checkFlags(app, command, flags); err != nil {
+	if err := checkFlags(app, strings.Join(append([]string{app.Name}, path...), " "), command, flags); err != nil {
 		return nil, err
 	}
 	if slices.Contains(flags, "--help") || slices.Contains(flags, "-h") {
@@ -71,11 +74,9 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 }
 
 // checkFlags looks for the first flag that the command does not have.
-func checkFlags(app *cli.App, command *cli.Command, flags []string) error {
+func checkFlags(app *cli.App, name string, command *cli.Command, flags []string) error {
 	known := []string{"help", "h"}
-	name := app.Name
 	if command != nil {
-		name += " " + command.Name
 		for _, f := range command.Flags {
 			known = append(known, f.Names()...)
 		}
@@ -84,7 +85,7 @@ func checkFlags(app *cli.App, command *cli.Command, flags []string) error {
 		flag := flags[i]
 		bare := flagName(flag)
 		if !slices.Contains(known, bare) {
-			return misuse(suggestion("--", bare, known, "tcps help"), "%s has no flag %s", name, "--"+bare)
+			return misuse(suggestion("--", bare, known, name+" --help"), "%s has no flag %s", name, "--"+bare)
 		}
 		if takes, _ := takesValue(app.Commands, flag); takes && !strings.Contains(flag, "=") {
 			if i++; i == len(flags) {

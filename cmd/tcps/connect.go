@@ -314,7 +314,10 @@ func connectFailure(c *cli.Context, err error) error {
 	case errors.Is(err, errInterrupted):
 		return failure(err)
 	case errors.Is(err, context.DeadlineExceeded) && c.String("expect") != "":
-		return &problem{err: fmt.Errorf("%w: the expected text had not come", err), code: exitTimeout, hints: []string{"--timeout bounds the whole, from connecting to the expected text"}}
+		return &problem{
+			err: errors.New("timed out, and the expected text had not come"), code: exitTimeout,
+			hints: []string{"--timeout bounds the whole, from connecting to the expected text"},
+		}
 	}
 	return &problem{err: err, code: exitCodeOf(err), hints: connectHints(c, err)}
 }

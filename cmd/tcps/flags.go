@@ -177,7 +177,7 @@ func (b *byteSize) String() string {
 	}
 }
 
-const stateUsage = "folder of the local authority"
+const stateUsage = "`DIR` of the local authority"
 
 func stateFlag() *cli.GenericFlag {
 	f := stringFlag("State", "state", "", stateUsage)

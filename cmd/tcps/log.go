@@ -21,7 +21,7 @@ import (
 // in slog's text form; --log json is one object a line.
 
 func logFlag() *cli.GenericFlag {
-	return stringFlag("Log", "log", "auto", "form of messages: auto, text or json")
+	return stringFlag("Log", "log", "auto", "`FORM` of messages: auto, text or json")
 }
 
 func newLogger(c *cli.Context, w io.Writer) (*slog.Logger, error) {

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +17,7 @@ import (
 
 	"tcps/certs"
 	"tcps/internal/endpoint"
+	"tcps/internal/terminal"
 	"tcps/tlsserver"
 	"tcps/tlsserver/service"
 )
@@ -123,7 +123,9 @@ func (p *program) serve(c *cli.Context) error {
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	var watching sync.WaitGroup
-	watching.Go(func() { r.watch(ctx, watcher, hangups) })
+	if s.secure() {
+		watching.Go(func() { r.watch(ctx, watcher, hangups) })
+	}
 	err = s.run(ctx, listeners, signals)
 	cancel()
 	watching.Wait()
@@ -221,6 +223,14 @@ func (s *serving) readEndpoints(c *cli.Context) error {
 			return err
 		}
 		s.endpoints = append(s.endpoints, e)
+	}
+	if s.secure() {
+		return nil
+	}
+	for _, flag := range []string{"cert", "key", "min", "max", "tls12-ciphers", "no-tickets", "alpn", "alpn-required", "strict-sni"} {
+		if c.IsSet(flag) {
+			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s, but no listener speaks TLS", flag)
+		}
 	}
 	return nil
 }
@@ -361,7 +371,7 @@ func (s *serving) announce(c *cli.Context, listeners []listening) {
 			return
 		}
 		address := reachable(l.endpoint)
-		s.log.Info("try", "openssl", fmt.Sprintf("openssl s_client -connect %s -CAfile %s", address, shellQuote(rootFile(dir))))
+		s.log.Info("try", "openssl", fmt.Sprintf("openssl s_client -connect %s -CAfile %s", address, terminal.ShellWord(rootFile(dir))))
 		s.log.Info("try", "tcps", "tcps connect "+address)
 		return
 	}
@@ -374,14 +384,6 @@ func reachable(e endpoint.Endpoint) string {
 		host = "localhost"
 	}
 	return net.JoinHostPort(host, e.Port)
-}
-
-// shellQuote makes one word of a path for a shell, if it needs that.
-func shellQuote(path string) string {
-	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:\\") == "" {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // run serves until a signal has ended it. The first drains, the second ends at

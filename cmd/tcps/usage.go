@@ -120,10 +120,7 @@ func noSubcommand(c *cli.Context) error {
 
 // onUsageError shows the mistake, not the whole help.
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	hint := "tcps help"
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "tcps" {
-		hint = "tcps " + c.Command.Name + " --help"
-	}
+	hint := c.Command.HelpName + " --help"
 	text := err.Error()
 	if value, rest, ok := strings.Cut(strings.TrimPrefix(text, "invalid value "), " for flag -"); ok {
 		if flag, cause, ok := strings.Cut(rest, ": "); ok {
@@ -136,7 +133,7 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 // noArguments refuses arguments that a command has no use for.
 func noArguments(c *cli.Context) error {
 	if c.Args().Present() {
-		return misuse("tcps "+c.Command.Name+" --help describes it", "tcps %s takes no argument, got %q", c.Command.Name, c.Args().First())
+		return misuse(c.Command.HelpName+" --help describes it", "%s takes no argument, got %q", c.Command.HelpName, c.Args().First())
 	}
 	return nil
 }

@@ -32,9 +32,10 @@ type Server struct {
 	// Addr is host:port, Endpoint is tcps://host:port; set by Start.
 	Addr, Endpoint string
 
-	t      testing.TB
-	cancel context.CancelFunc
-	served chan error
+	t        testing.TB
+	patience time.Duration // of Close
+	cancel   context.CancelFunc
+	served   chan error
 
 	mu    sync.Mutex
 	open  map[*tlsserver.Conn]struct{} // guarded by mu
@@ -65,6 +66,7 @@ func NewUnstartedServer(t testing.TB, h tlsserver.Handler) *Server {
 		Trust:     &tlsserver.Trust{Source: certs.Static(issued.Certificate)},
 		Authority: authority,
 		t:         t,
+		patience:  patience,
 		open:      make(map[*tlsserver.Conn]struct{}),
 		ended:     make(chan tlsserver.Ended, 1024),
 	}
@@ -107,21 +109,24 @@ func (s *Server) serve(l net.Listener, serve func(*tlsserver.Server, context.Con
 	s.t.Cleanup(s.Close)
 }
 
-// Close waits for the connections to end by themselves. After a while it names
-// those that have not, fails the test, and closes them.
+// Close waits for the connections to end by themselves. After 20 seconds it
+// names those that have not, fails the test, and closes them.
 func (s *Server) Close() {
 	s.t.Helper()
 	if s.served == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- s.Config.Shutdown(ctx) }()
+	timer := time.NewTimer(s.patience)
+	defer timer.Stop()
 	select {
 	case <-done:
-	case <-ctx.Done():
+	case <-timer.C:
 		s.nameOpen()
+		cancel()
 		<-done
 	}
 	s.cancel()
