@@ -142,7 +142,10 @@ func CreateAuthority(dir string, o AuthorityOptions) (*Authority, error) {
 }
 
 func createAuthority(dir string, o AuthorityOptions) (*Authority, error) {
-	dir = filepath.Clean(dir)
+	dir, err := followLink(dir)
+	if err != nil {
+		return nil, err
+	}
 	if err := checkVacant(dir); err != nil {
 		return nil, err
 	}
@@ -162,6 +165,21 @@ func createAuthority(dir string, o AuthorityOptions) (*Authority, error) {
 		return nil, bareCause(err)
 	}
 	return a, syncFolder(filepath.Dir(dir))
+}
+
+// followLink makes a symbolic link at dir be heeded and not replaced: it says where the keys are to be kept, an
+// encrypted volume perhaps, and that may be missing just now.
+func followLink(dir string) (string, error) {
+	dir = filepath.Clean(dir)
+	info, err := os.Lstat(dir)
+	if err != nil || info.Mode().Type() != fs.ModeSymlink {
+		return dir, nil
+	}
+	target, err := filepath.EvalSymlinks(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("it is a symbolic link to a folder that is not there")
+	}
+	return target, err
 }
 
 // errOccupied is the cause where there is an authority, or half of one, already.
@@ -231,7 +249,9 @@ func ReplaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string
 }
 
 func replaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string, err error) {
-	dir = filepath.Clean(dir)
+	if dir, err = followLink(dir); err != nil {
+		return nil, "", err
+	}
 	if a, err = newAuthority(o); err != nil {
 		return nil, "", err
 	}

@@ -4,50 +4,71 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 )
 
 // OwnRoot returns the root of the authority at dir for a client that trusts it without being told to. It reads
 // the certificate only, and refuses one that is not constrained to certain names, or that anyone but the current user
-// could have put there: folder and file have to belong to the user, and nobody else may write to them.
-// If there is none, errors.Is finds fs.ErrNotExist.
+// could have put there: folder and file have to belong to the user, nobody else may write to them, and nobody but the
+// user and root may exchange a folder on the way to them. If there is none, errors.Is finds fs.ErrNotExist.
 func OwnRoot(dir string) (*x509.Certificate, error) {
-	path := filepath.Join(dir, rootFile)
-	for _, p := range []string{dir, path} {
-		if err := checkOwnPath(p); err != nil {
-			return nil, fmt.Errorf("trust own root %q: %w", path, err)
-		}
-	}
-	root, err := readRoot(path)
-	if err == nil {
-		err = checkConstrained(root)
-	}
+	root, err := ownRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("trust own root %q: %w", path, err)
+		return nil, fmt.Errorf("trust own root %q: %w", filepath.Join(dir, rootFile), err)
 	}
 	return root, nil
 }
 
-func checkOwnPath(path string) error {
-	f, err := os.Open(path)
+func ownRoot(dir string) (*x509.Certificate, error) {
+	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
-		return bareCause(err)
+		return nil, bareCause(err)
 	}
-	defer f.Close()
-	if err := checkOwn(f); err != nil {
-		return fmt.Errorf("%q: %w", path, err)
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
 	}
-	return nil
-}
-
-// readRoot reads the only certificate of a file, an authority's. That the file was checked before it is read leaves no
-// gap: only the user could exchange it in a folder that is the user's.
-func readRoot(path string) (*x509.Certificate, error) {
-	data, err := readFile(path)
+	if err := checkParents(dir); err != nil {
+		return nil, err
+	}
+	folder, err := os.OpenRoot(dir) // what is checked is what is read
+	if err != nil {
+		return nil, bareCause(err)
+	}
+	defer folder.Close()
+	if _, err := readOwn(folder, "."); err != nil {
+		return nil, err
+	}
+	data, err := readOwn(folder, rootFile)
 	if err != nil {
 		return nil, err
 	}
+	root, err := parseRoot(filepath.Join(dir, rootFile), data)
+	if err != nil {
+		return nil, err
+	}
+	return root, checkConstrained(root)
+}
+
+// readOwn checks whose a file or folder is, and reads a file.
+func readOwn(folder *os.Root, name string) ([]byte, error) {
+	f, err := folder.Open(name)
+	if err != nil {
+		return nil, bareCause(err)
+	}
+	defer f.Close()
+	if err := checkOwn(f); err != nil {
+		return nil, fmt.Errorf("%q: %w", f.Name(), err)
+	}
+	if info, err := f.Stat(); err != nil || info.IsDir() {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, maxFileBytes))
+}
+
+// parseRoot finds the only certificate of a file, an authority's.
+func parseRoot(path string, data []byte) (*x509.Certificate, error) {
 	found, err := parsePEM(path, data)
 	if err != nil {
 		return nil, err

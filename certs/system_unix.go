@@ -40,6 +40,27 @@ func checkPrivate(path string, info fs.FileInfo) error {
 	return nil
 }
 
+// checkParents says which folder on the way to dir lets others exchange what is below it.
+func checkParents(dir string) error {
+	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {
+		info, err := os.Lstat(parent)
+		if err != nil {
+			return bareCause(err)
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		switch {
+		case !ok:
+			return errors.New("this system does not tell whose the folders above it are")
+		case stat.Uid != 0 && int(stat.Uid) != os.Geteuid():
+			return fmt.Errorf("the folder %q above it belongs to user %d", parent, stat.Uid)
+		case info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0:
+			return fmt.Errorf("others can write to the folder %q above it (mode %04o)", parent, info.Mode().Perm())
+		case parent == filepath.Dir(parent):
+			return nil
+		}
+	}
+}
+
 // checkOwn says what makes a file or folder not this user's alone.
 func checkOwn(f *os.File) error {
 	info, err := f.Stat()

@@ -33,8 +33,9 @@ type Conn struct {
 	established atomic.Bool
 
 	mu       sync.Mutex
-	abortWhy Reason        // why the server ended it; guarded by mu, as done
-	done     chan struct{} // closed by abort; made on first use
+	abortWhy Reason        // why the server ended it; guarded by mu, as all below
+	over     bool          // aborted, or served
+	done     chan struct{} // closed once it is over; made on first use
 	closing  sync.Once
 
 	handedOut atomic.Bool // Server.Listener has given it to another server
@@ -167,7 +168,7 @@ func (c *Conn) abort(why Reason) {
 	first := c.abortWhy == ""
 	if first {
 		c.abortWhy = why
-		close(c.doneLocked())
+		c.finishLocked()
 	}
 	c.mu.Unlock()
 	if first {
@@ -178,16 +179,29 @@ func (c *Conn) abort(why Reason) {
 	}
 }
 
-// aborted is closed once the connection must end.
+// finish ends the ctx of the Handler.
+func (c *Conn) finish() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.finishLocked()
+}
+
+func (c *Conn) finishLocked() {
+	if !c.over && c.done != nil {
+		close(c.done)
+	}
+	c.over = true
+}
+
+// aborted is closed once the connection must end, or has.
 func (c *Conn) aborted() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.doneLocked()
-}
-
-func (c *Conn) doneLocked() chan struct{} {
 	if c.done == nil {
 		c.done = make(chan struct{})
+		if c.over {
+			close(c.done)
+		}
 	}
 	return c.done
 }
@@ -205,6 +219,9 @@ func (c *Conn) why(err error) Reason {
 		return c.whyNoHandshake(err)
 	}
 	why := reason.Of(err, "service")
+	if why == reason.Shutdown { // not ours: the Handler's own Close, or its own ctx
+		why = reason.Done
+	}
 	if why == reason.Done && c.stream.End() == wire.Truncated {
 		return reason.Truncated
 	}

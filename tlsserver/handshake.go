@@ -97,7 +97,7 @@ func (s *Server) tlsConfig(t *Trust) (*tls.Config, error) {
 		return t.admit(&cs)
 	}
 	if !s.SessionTicketsDisabled {
-		bindSessionsToName(config)
+		bindSessions(config)
 		s.tickets.install(config)
 	}
 	return config, nil

@@ -60,9 +60,14 @@ func (s *Server) acceptFor(h *handOver) error {
 // prepare shakes hands and waits for Accept. From then on the connection is
 // the other server's, and ends when that closes it.
 func (s *Server) prepare(h *handOver, c *Conn) {
+	err := errGoexit
+	defer func() {
+		if err = recovered(recover(), err); err != nil {
+			s.end(c, err)
+		}
+	}()
 	s.observe(Opened{Conn: c})
-	if err := s.handshake(c); err != nil {
-		s.end(c, err)
+	if err = s.handshake(c); err != nil {
 		return
 	}
 	s.observe(Established{Conn: c})
@@ -74,7 +79,7 @@ func (s *Server) prepare(h *handOver, c *Conn) {
 	case <-c.aborted():
 	}
 	c.handedOut.Store(false)
-	s.end(c, WithReason(ReasonShutdown, ErrServerClosed))
+	err = WithReason(ReasonShutdown, ErrServerClosed)
 }
 
 // endHandedOut closes a connection that another server had. It runs in a

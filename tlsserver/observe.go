@@ -10,8 +10,8 @@ import (
 
 // An Observer hears what happens to a server's connections: logs, metrics and
 // tests hang here. It is called from the goroutines of the connections, at
-// the same time from many, and they wait for it: it must be quick. An Observer
-// that also is a DataObserver sees the bytes.
+// the same time from many, and they wait for it: it must be quick, and must not
+// call Shutdown or Close. An Observer that also is a DataObserver sees the bytes.
 type Observer interface {
 	Observe(Event)
 }

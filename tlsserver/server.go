@@ -91,10 +91,10 @@ type Server struct {
 
 	mu        sync.Mutex
 	state     state                     // guarded by mu, as all below
-	listeners map[net.Listener]struct{} // open ones
-	conns     map[*Conn]struct{}        // not ended yet
-	draining  chan struct{}             // closed when a drain begins; made on first use
-	idle      chan struct{}             // closed when conns is empty and no more can come; made on first use
+	listeners map[*net.Listener]struct{} // open ones; by pointer, as not every listener can be a key
+	conns     map[*Conn]struct{}         // not ended yet
+	draining  chan struct{}              // closed when a drain begins; made on first use
+	idle      chan struct{}              // closed when conns is empty and no more can come; made on first use
 }
 
 // state is how far a server's life has gone; it never goes back.
@@ -162,10 +162,10 @@ func (s *Server) serve(ctx context.Context, l net.Listener, secure bool) error {
 
 // accept is the loop of one listener. Errors that pass are waited out.
 func (s *Server) accept(ctx context.Context, l net.Listener, start func(net.Conn)) error {
-	if !s.addListener(l) {
+	if !s.addListener(&l) {
 		return ErrServerClosed
 	}
-	defer s.removeListener(l)
+	defer s.removeListener(&l)
 	defer context.AfterFunc(ctx, s.closeForContext)()
 	var delay time.Duration
 	for {
@@ -238,31 +238,37 @@ func (s *Server) start(ctx context.Context, nc net.Conn, secure bool) {
 	go s.serveConn(ctx, c)
 }
 
-// serveConn is the way of one connection.
+// serveConn is the way of one connection. Its end is reached also by a panic
+// of the Handler, the policy or the source: one connection's fault must not
+// end the others.
 func (s *Server) serveConn(ctx context.Context, c *Conn) {
+	err := errGoexit
+	defer func() { s.end(c, recovered(recover(), err)) }()
 	s.observe(Opened{Conn: c})
-	err := s.handshake(c)
-	if err == nil {
-		s.observe(Established{Conn: c})
-		err = s.callHandler(connContext{ctx, c}, c)
+	if err = s.handshake(c); err != nil {
+		return
 	}
-	s.end(c, err)
+	s.observe(Established{Conn: c})
+	err = errGoexit
+	err = s.Handler.ServeConn(connContext{ctx, c}, c)
 }
 
-// callHandler turns a panic of the Handler into an error: one connection's
-// fault must not end the others.
-func (s *Server) callHandler(ctx context.Context, c *Conn) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = &reason.Error{Reason: reason.Failed, Err: fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())}
-		}
-	}()
-	return s.Handler.ServeConn(ctx, c)
+// errGoexit is what is left when runtime.Goexit ends a connection's goroutine,
+// as testing.T.FailNow does.
+var errGoexit = WithReason(reason.Failed, errors.New("the goroutine of the connection was ended by runtime.Goexit"))
+
+// recovered is the error of a connection, or of the panic that ended it.
+func recovered(p any, err error) error {
+	if p == nil {
+		return err
+	}
+	return WithReason(reason.Failed, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 }
 
 // end closes a connection and says why it ended.
 func (s *Server) end(c *Conn, err error) {
 	why := c.why(err)
+	c.finish()
 	c.Close()
 	s.ended(c, why, err)
 }
@@ -285,7 +291,8 @@ func (s *Server) ended(c *Conn, why Reason, err error) {
 // Shutdown stops accepting, tells services that a drain has begun
 // (Conn.Draining), and waits for the connections to end by themselves. When
 // ctx ends before they have, it closes those that are left and returns the
-// error of ctx.
+// error of ctx. Like Close it returns when every Handler and Observer has
+// returned, and so must not be called from one.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.advance(draining)
 	select {
@@ -300,7 +307,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // Close stops accepting and closes all connections: a close_notify where no
 // write is stuck, a quarter of a second for the peers to take what was
-// written. It returns when every Handler has returned.
+// written. It returns when every Handler and Observer has returned, and so
+// must not be called from one.
 func (s *Server) Close() error {
 	s.advance(closed)
 	for _, c := range s.open() {
@@ -319,7 +327,7 @@ func (s *Server) advance(to state) {
 	}
 	s.state = max(s.state, to)
 	for l := range s.listeners {
-		l.Close()
+		(*l).Close()
 	}
 	s.checkIdleLocked()
 }
@@ -330,20 +338,20 @@ func (s *Server) current() state {
 	return s.state
 }
 
-func (s *Server) addListener(l net.Listener) bool {
+func (s *Server) addListener(l *net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != running {
 		return false
 	}
 	if s.listeners == nil {
-		s.listeners = make(map[net.Listener]struct{})
+		s.listeners = make(map[*net.Listener]struct{})
 	}
 	s.listeners[l] = struct{}{}
 	return true
 }
 
-func (s *Server) removeListener(l net.Listener) {
+func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
@@ -429,6 +437,6 @@ func (x connContext) Err() error {
 	case <-x.c.aborted():
 		return context.Canceled
 	default:
-		return nil
+		return nil // the end of Serve's ctx ends this one a moment later
 	}
 }

@@ -59,11 +59,19 @@ func (k *ticketKeys) install(config *tls.Config) {
 	config.SetSessionTicketKeys(current)
 }
 
-// bindSessionsToName makes a session resumable only under the server name that
-// it was made for: what is checked for a name (StrictSNI, authorities that
-// differ by name) is checked in the full handshake.
-func bindSessionsToName(config *tls.Config) {
-	mark := func(cs tls.ConnectionState) []byte { return []byte("tcps server name " + cs.ServerName) }
+// bindSessions makes a session resumable only under the server name that it
+// was made for: what is checked for a name (StrictSNI, authorities that differ
+// by name) is checked in the full handshake. Likewise it stays on its side of
+// having authorities or none: a session has the names that an authority vouched
+// for with it.
+func bindSessions(config *tls.Config) {
+	vouched := "nobody"
+	if config.ClientCAs != nil {
+		vouched = "authorities"
+	}
+	mark := func(cs tls.ConnectionState) []byte {
+		return []byte("tcps server name " + cs.ServerName + ", clients vouched for by " + vouched)
+	}
 	config.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
 		ss.Extra = append(ss.Extra, mark(cs))
 		return config.EncryptTicket(cs, ss)

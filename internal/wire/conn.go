@@ -34,6 +34,8 @@ type Conn struct {
 	wasReset atomic.Bool  // a write met the peer's reset, which reading then does not tell
 	received atomic.Int64 // bytes that TLS or the plain stream took from the socket
 
+	reading sync.Mutex // held by who reads from the socket
+
 	mu         sync.Mutex
 	linger     time.Duration // bounds the wait in Close; guarded by mu, as all below
 	abortUntil time.Time     // set by Abort; mu also orders deadlines after it
@@ -54,10 +56,18 @@ func (c *Conn) SetLinger(d time.Duration) {
 // with bytes, so that SawEOF is true only once all bytes were taken. After a
 // write that met a reset, the kernel reports an end where the reset was.
 func (c *Conn) Read(b []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.isClosed() {
+		return 0, net.ErrClosed
+	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.received.Add(int64(n))
 		return n, nil
+	}
+	if err != nil && c.isClosed() {
+		return 0, net.ErrClosed // woken by Close
 	}
 	if err == io.EOF && c.wasReset.Load() {
 		return 0, errReset
@@ -127,11 +137,12 @@ func (c *Conn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
-// SetReadDeadline has no effect after Abort: reads keep failing.
+// SetReadDeadline has no effect after Abort, when reads keep failing, and after
+// Close, whose wait has its own.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.abortUntil.IsZero() {
+	if c.closed || !c.abortUntil.IsZero() {
 		return nil
 	}
 	return c.Conn.SetReadDeadline(t)
@@ -148,21 +159,21 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// Close sends a FIN, discards what the peer still sends until its FIN or while
-// the wait lasts (after Abort: a moment), and closes. The second call does
-// nothing.
+// Close makes the reads of others fail, sends a FIN, discards what the peer
+// still sends until its FIN or while the wait lasts (after Abort: a moment),
+// and closes. The second call does nothing.
 func (c *Conn) Close() error {
 	linger, first := c.startClose()
 	if !first {
 		return nil
 	}
 	if linger && !c.SawEOF() && c.CloseWrite() == nil {
-		io.Copy(io.Discard, lingerReader{c})
+		c.discard()
 	}
 	return c.Conn.Close()
 }
 
-// startClose sets the deadline of the lingering.
+// startClose wakes whoever reads. Without deadlines it cannot, nor bound a wait.
 func (c *Conn) startClose() (linger, first bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -170,15 +181,28 @@ func (c *Conn) startClose() (linger, first bool) {
 		return false, false
 	}
 	c.closed = true
-	if c.linger <= 0 {
-		return false, true
-	}
+	return c.linger > 0 && c.Conn.SetReadDeadline(past) == nil, true
+}
+
+// discard is the wait. It begins when the last reader has gone: a deadline that
+// is set anew before it has woken would not wake it at all.
+func (c *Conn) discard() {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.mu.Lock()
 	until := time.Now().Add(c.linger)
 	if !c.abortUntil.IsZero() && c.abortUntil.Before(until) {
 		until = c.abortUntil
 	}
 	c.Conn.SetReadDeadline(until)
-	return true, true
+	c.mu.Unlock()
+	io.Copy(io.Discard, lingerReader{c})
+}
+
+func (c *Conn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // A lingerReader reads on behalf of Close only: not counted, and without the
