@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
 	"tcps/certs"
@@ -176,7 +177,7 @@ const alertLinger = 250 * time.Millisecond
 func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	name := d.ServerName
 	if name == "" {
-		name = e.Host
+		name, _, _ = strings.Cut(e.Host, "%") // the zone of an address is this machine's affair
 	}
 	if name == "" && !d.Insecure {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")

@@ -18,9 +18,10 @@ type Limits struct {
 	// clients never keep others out. Default: 10,000.
 	MaxHellos int
 
-	// MaxHandshakes is how many handshakes may be in progress, counted from
-	// the ClientHello. One more waits for its turn, within its
-	// HandshakeTimeout. Default: 256 for each processor.
+	// MaxHandshakes is how many handshakes may be worked on at once, from the
+	// ClientHello on; those that wait for the peer do not count. One more
+	// waits for its turn, within its HandshakeTimeout. Default: 256 for each
+	// processor.
 	MaxHandshakes int
 }
 
@@ -50,7 +51,7 @@ const (
 type admission struct {
 	mu      sync.Mutex
 	hellos  list.List // of *Conn, the longest-waiting first
-	shaking int       // handshakes in progress
+	shaking int       // handshakes that are worked on
 	turns   list.List // of chan struct{}: who waits for a handshake slot, first come first served
 }
 
@@ -91,11 +92,11 @@ func (a *admission) evictOldest(limit string) {
 var errNoTurn = errors.New("too many handshakes in progress, and none ended in time")
 
 // turn exchanges the wait for the hello against a handshake slot, and waits
-// for one until the deadline (zero: for ever) or until the connection ends.
-func (a *admission) turn(t *ticket, c *Conn, limit int, deadline time.Time) error {
+// for one until the handshake's deadline or until the connection ends.
+func (a *admission) turn(t *ticket, c *Conn) error {
 	a.mu.Lock()
 	a.leaveHellosLocked(t)
-	if a.shaking < limit {
+	if a.shaking < c.server.Limits.maxHandshakes() {
 		a.shaking++
 		t.shaking = true
 		a.mu.Unlock()
@@ -106,8 +107,8 @@ func (a *admission) turn(t *ticket, c *Conn, limit int, deadline time.Time) erro
 	a.mu.Unlock()
 
 	var timeout <-chan time.Time
-	if !deadline.IsZero() {
-		timer := time.NewTimer(time.Until(deadline))
+	if !c.deadline.IsZero() {
+		timer := time.NewTimer(time.Until(c.deadline))
 		defer timer.Stop()
 		timeout = timer.C
 	}
@@ -135,6 +136,17 @@ func (a *admission) leave(t *ticket) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.leaveHellosLocked(t)
+	a.releaseLocked(t)
+}
+
+// release gives a handshake slot back; turn asks for one again.
+func (a *admission) release(t *ticket) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.releaseLocked(t)
+}
+
+func (a *admission) releaseLocked(t *ticket) {
 	if !t.shaking {
 		return
 	}

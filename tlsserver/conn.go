@@ -49,6 +49,21 @@ type transport struct {
 	conn *Conn
 }
 
+// Read gives the handshake slot back while it waits for the peer: a slot is for
+// work, and who stalls after the hello must not keep others from theirs.
+func (t *transport) Read(b []byte) (int, error) {
+	c := t.conn
+	if c.ticket == nil || !c.ticket.shaking {
+		return t.Conn.Read(b)
+	}
+	c.server.admission.release(c.ticket)
+	n, err := t.Conn.Read(b)
+	if err == nil {
+		err = c.server.admission.turn(c.ticket, c)
+	}
+	return n, err
+}
+
 // Close is called by tls.Conn, after the close_notify.
 func (t *transport) Close() error {
 	if t.conn.handedOut.Load() {

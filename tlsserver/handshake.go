@@ -51,7 +51,7 @@ func (s *Server) leaveAdmission(c *Conn) {
 func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c := hello.Conn.(*transport).conn
 	c.hello, c.sni = true, hello.ServerName
-	if err := s.admission.turn(c.ticket, c, s.Limits.maxHandshakes(), c.deadline); err != nil {
+	if err := s.admission.turn(c.ticket, c); err != nil {
 		return nil, err
 	}
 	if s.RequireALPN && len(hello.SupportedProtos) == 0 {

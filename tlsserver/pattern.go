@@ -7,7 +7,7 @@ import "strings"
 func matchLabels(pattern, s string) bool { return glob(pattern, s, "./") }
 
 func matchDNS(pattern, s string) bool {
-	return glob(strings.ToLower(strings.TrimSuffix(pattern, ".")), strings.ToLower(strings.TrimSuffix(s, ".")), ".")
+	return glob(hostForm(pattern), hostForm(s), ".")
 }
 
 // matchEmail compares the host without case (RFC 5321, 2.4), the mailbox with;
@@ -15,7 +15,7 @@ func matchDNS(pattern, s string) bool {
 func matchEmail(pattern, s string) bool {
 	patternBox, patternHost, ok1 := cutLast(pattern, "@")
 	box, host, ok2 := cutLast(s, "@")
-	return ok1 && ok2 && glob(patternBox, box, "@") && matchDNS(patternHost, host)
+	return ok1 && ok2 && glob(patternBox, box, "") && matchDNS(patternHost, host)
 }
 
 // matchURI compares scheme and host without case (RFC 3986, 6.2.2.1), the rest
@@ -24,9 +24,11 @@ func matchURI(pattern, s string) bool {
 	patternScheme, patternHost, patternPath := splitURI(pattern)
 	scheme, host, path := splitURI(s)
 	return strings.EqualFold(patternScheme, scheme) &&
-		glob(strings.ToLower(patternHost), strings.ToLower(host), ".") &&
-		glob(patternPath, path, "/")
+		glob(hostForm(patternHost), hostForm(host), ".@:") && // user info and port are no part of a label
+		glob(patternPath, path, "/?#")
 }
+
+func hostForm(s string) string { return strings.ToLower(strings.TrimSuffix(s, ".")) }
 
 // splitURI cuts scheme://host/path; of a URI without a host (urn:x:y) all that
 // follows the scheme is the path.

@@ -54,7 +54,7 @@ type Rule struct {
 // ParseRule makes a rule. In the pattern a * stands for any characters within
 // one label of a name (between dots) or one segment of a URI's path. DNS names
 // and the hosts of e-mail addresses and URIs are compared without case, all
-// else with. An IP pattern is an address or a prefix; a pin is 32 bytes in
+// else with, as it is written. An IP pattern is an address or a prefix; a pin is 32 bytes in
 // base64 or hex.
 func ParseRule(kind RuleKind, value string) (Rule, error) {
 	match, err := matcher(kind, value)
@@ -115,7 +115,13 @@ func ipMatcher(value string) (func(*Identity) bool, error) {
 		if err != nil {
 			return nil, errors.New("neither an IP address nor a prefix such as 10.0.0.0/8")
 		}
-		prefix = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen())
+		prefix = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 { // as the addresses of identities are
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
+	if prefix != prefix.Masked() {
+		return nil, fmt.Errorf("the address has bits beyond the prefix: %s is meant, or %s", prefix.Masked(), prefix.Addr())
 	}
 	return func(id *Identity) bool {
 		for _, addr := range id.IPAddresses {

@@ -50,6 +50,7 @@ func TestRulesMatchWhatTheyShould(t *testing.T) {
 		{RuleURI, "spiffe://prod.example/*/sa/web-1.2", false},
 		{RuleURI, "spiffe://*.example/ns/pay/sa/web*", true},
 		{RuleURI, "spiffe://prod.example/NS/pay/sa/web-1.2", false},
+		{RuleURI, "spiffe://prod.example./ns/pay/sa/web-1.2", true}, {RuleIP, "::ffff:10.0.0.0/104", true},
 		{RuleURI, "https://prod.example/ns/pay/sa/web-1.2", false},
 		{RulePin, hex.EncodeToString(id.Pin[:]), true},
 		{RulePin, "sha256//" + base64.StdEncoding.EncodeToString(id.Pin[:]), true},
@@ -66,6 +67,29 @@ func TestRulesMatchWhatTheyShould(t *testing.T) {
 	}
 }
 
+func TestAStarStaysInItsLabelSegmentOrMailbox(t *testing.T) {
+	for _, c := range []struct {
+		match      func(pattern, s string) bool
+		pattern, s string
+		want       bool
+	}{
+		{matchURI, "spiffe://*.good.test/x", "spiffe://a.good.test/x", true},
+		{matchURI, "spiffe://*.good.test/x", "spiffe://evil@a.good.test/x", false},
+		{matchURI, "spiffe://*/x", "spiffe://host:1/x", false},
+		{matchURI, "spiffe://h/*", "spiffe://h/x?admin=1", false},
+		{matchURI, "spiffe://h/*", "spiffe://h/x#y", false},
+		{matchURI, "urn:a:*", "urn:a:b", true},
+		{matchEmail, "*@evil.test", `"a@b"@evil.test`, true},
+		{matchEmail, "*@evil.test", "a@evil.test.good.test", false},
+		{matchDNS, "*.test", "a.b.test", false},
+		{matchDNS, "*.test", ".test", false},
+	} {
+		if got := c.match(c.pattern, c.s); got != c.want {
+			t.Errorf("%q matches %q: %v, want %v", c.pattern, c.s, got, c.want)
+		}
+	}
+}
+
 func TestParseRuleNamesTheMistake(t *testing.T) {
 	for value, c := range map[string]struct {
 		kind RuleKind
@@ -75,6 +99,7 @@ func TestParseRuleNamesTheMistake(t *testing.T) {
 		" ":                     {RuleDNS, "empty"},
 		"spiffe://x/**":         {RuleURI, "** is not a pattern"},
 		"10.0.0":                {RuleIP, "neither an IP address nor a prefix"},
+		"10.1.2.3/8":            {RuleIP, "10.0.0.0/8 is meant, or 10.1.2.3"},
 		"10.0.0.0/33":           {RuleIP, "neither an IP address nor a prefix"},
 		"abc":                   {RulePin, "not the base64 or hex of 32 bytes"},
 		strings.Repeat("0", 62): {RulePin, "not the base64 or hex of 32 bytes"},

@@ -90,7 +90,7 @@ type Server struct {
 	admission admission
 
 	mu        sync.Mutex
-	state     state                     // guarded by mu, as all below
+	state     state                      // guarded by mu, as all below
 	listeners map[*net.Listener]struct{} // open ones; by pointer, as not every listener can be a key
 	conns     map[*Conn]struct{}         // not ended yet
 	draining  chan struct{}              // closed when a drain begins; made on first use

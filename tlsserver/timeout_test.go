@@ -134,33 +134,64 @@ func TestSlowHellosNeverKeepGoodClientsOut(t *testing.T) {
 	})
 }
 
+// A gatedSource has a certificate when its gate is open: the work of a
+// handshake, made as slow as the test wants it.
+type gatedSource struct {
+	certs.Source
+	gate chan struct{}
+}
+
+func (g gatedSource) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	<-g.gate
+	return g.Source.Certificate(hello)
+}
+
+// gate makes the bubble's handshakes wait for the channel that it returns.
+func (b *bubble) gate(t *testing.T) chan struct{} {
+	t.Helper()
+	source, err := b.authority.Source([]string{"localhost"}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gatedSource{source, make(chan struct{})}
+	if err := b.SetTrust(&tlsserver.Trust{Source: g}); err != nil {
+		t.Fatal(err)
+	}
+	return g.gate
+}
+
+// shake shakes hands in the background, and then reads to the end.
+func (b *bubble) shake() <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		c := tls.Client(b.listener.dial(), b.config())
+		done <- c.Handshake()
+		io.Copy(io.Discard, c)
+		c.Close()
+	}()
+	return done
+}
+
 func TestAFullHandshakePoolMakesTheNextOneWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, &tlsserver.Server{Limits: tlsserver.Limits{MaxHandshakes: 1}})
-		release := make(chan struct{})
-		stalled := b.config()
-		stalled.VerifyConnection = func(tls.ConnectionState) error { <-release; return nil }
-		first, second := make(chan error, 1), make(chan error, 1)
-		shake := func(config *tls.Config, done chan<- error) {
-			c := tls.Client(b.listener.dial(), config)
-			err := c.Handshake()
-			done <- err
-			io.Copy(io.Discard, c)
-		}
-		go shake(stalled, first)
-		synctest.Wait() // the first holds the slot: it has the server's flight and does not answer
-		go shake(b.config(), second)
+		gate := b.gate(t)
+		first := b.shake()
+		synctest.Wait() // the first has the slot
+		second := b.shake()
 		synctest.Wait()
-		select {
-		case err := <-second:
-			t.Fatalf("the second handshake ended (%v) while the first held the only slot", err)
-		default:
-		}
 		time.Sleep(5 * time.Second)
-		close(release)
+		gate <- struct{}{} // one certificate: who asks for it holds the slot
 		if err := <-first; err != nil {
 			t.Errorf("first: %v", err)
 		}
+		synctest.Wait()
+		select {
+		case err := <-second:
+			t.Errorf("the second has ended (%v), and nobody let it", err)
+		default:
+		}
+		gate <- struct{}{}
 		if err := <-second; err != nil {
 			t.Errorf("second, after its turn: %v", err)
 		}
@@ -171,29 +202,47 @@ func TestAFullHandshakePoolMakesTheNextOneWait(t *testing.T) {
 func TestWhoWaitsForAHandshakeSlotIsGoneAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t, &tlsserver.Server{Limits: tlsserver.Limits{MaxHandshakes: 1}})
-		go func() {
-			c := b.listener.dial()
-			go c.Write(captureHello(t))
-			io.Copy(io.Discard, c)
-		}()
+		gate := b.gate(t)
+		first := b.shake()
 		synctest.Wait()
-		time.Sleep(time.Second)
-		go func() {
+		second := b.shake()
+		time.Sleep(11 * time.Second)
+		if e := <-b.ended; e.Reason != "timeout:handshake" {
+			t.Errorf("reason %q (%v), want timeout:handshake", e.Reason, e.Err)
+		}
+		if err := <-second; err == nil {
+			t.Error("the second came through without a slot")
+		}
+		gate <- struct{}{} // the first is past its deadline too
+		<-first
+		<-b.ended
+		third := b.shake()
+		gate <- struct{}{}
+		if err := <-third; err != nil { // slot and turn were given back
+			t.Errorf("after the others are gone: %v", err)
+		}
+		b.close()
+	})
+}
+
+func TestPeersThatStallAfterTheirHelloHoldNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, &tlsserver.Server{Limits: tlsserver.Limits{MaxHandshakes: 1}})
+		for range 5 {
 			c := b.listener.dial()
-			go c.Write(captureHello(t))
-			io.Copy(io.Discard, c)
-		}()
-		time.Sleep(time.Minute)
-		for range 2 {
-			if e := <-b.ended; e.Reason != "timeout:handshake" {
-				t.Errorf("reason %q (%v), want timeout:handshake", e.Reason, e.Err)
-			}
+			go func() {
+				c.Write(captureHello(t))
+				io.Copy(io.Discard, c) // takes the server's flight, and answers nothing
+			}()
 		}
-		c := tls.Client(b.listener.dial(), b.config()) // both slots and turns were given back
-		if err := c.Handshake(); err != nil {
-			t.Errorf("after the stalled ones are gone: %v", err)
+		synctest.Wait()
+		start := time.Now()
+		if err := <-b.shake(); err != nil {
+			t.Fatal(err)
 		}
-		go io.Copy(io.Discard, c)
+		if took := time.Since(start); took != 0 {
+			t.Errorf("a good client waited %v for stalled ones", took)
+		}
 		b.close()
 	})
 }

@@ -87,10 +87,19 @@ func checkFlags(app *cli.App, name string, command *cli.Command, flags []string)
 		if !slices.Contains(known, bare) {
 			return misuse(suggestion("--", bare, known, name+" --help"), "%s has no flag %s", name, "--"+bare)
 		}
-		if takes, _ := takesValue(app.Commands, flag); takes && !strings.Contains(flag, "=") {
+		takes, _ := takesValue(app.Commands, flag)
+		if !takes {
+			continue
+		}
+		_, value, inline := strings.Cut(flag, "=")
+		if !inline {
 			if i++; i == len(flags) {
 				return misuse("", "flag %s needs a value", flag)
 			}
+			value = flags[i]
+		}
+		if value == "" { // a variable of a script that is not set, perhaps: it must not turn a check off
+			return misuse("leave the flag out if it is not meant", "flag --%s has an empty value", bare)
 		}
 	}
 	return nil

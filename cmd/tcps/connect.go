@@ -116,6 +116,9 @@ func connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
 	if err != nil {
 		return e, misuse("write it as host:port, tcp://host:port or unix:///path", "%v", err)
 	}
+	if !e.IsUnix() && e.Host == "" {
+		return e, misuse("name the host: localhost:"+e.Port, "endpoint %q has no host", c.Args().First())
+	}
 	if !e.IsUnix() && e.Port == "0" {
 		return e, misuse("name the port that the server listens on", "endpoint %q: port 0 is nobody's", c.Args().First())
 	}

@@ -3,10 +3,12 @@ package main
 import (
 	"crypto/tls"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
@@ -14,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"tcps/internal/reason"
+	"tcps/internal/terminal"
 	"tcps/tlsserver"
 )
 
@@ -32,12 +35,34 @@ func newLogger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
 		return slog.New(slog.NewTextHandler(w, nil)), nil
 	case "auto":
 		if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-			return slog.New(tint.NewTextHandler(w, &tint.Options{TimeFormat: time.TimeOnly, NoColor: os.Getenv("NO_COLOR") != ""})), nil
+			return slog.New(terminalHandler(w, os.Getenv("NO_COLOR") == "")), nil
 		}
 		return slog.New(slog.NewTextHandler(w, nil)), nil
 	default:
 		return nil, misuse("", "flag --log: %q is none of auto, text and json", form)
 	}
+}
+
+// terminalHandler is the form for terminals. tint lets escape sequences
+// through, and some of what is logged was chosen by strangers.
+func terminalHandler(w io.Writer, colour bool) slog.Handler {
+	return tint.NewTextHandler(w, &tint.Options{
+		TimeFormat: time.TimeOnly,
+		NoColor:    !colour,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			switch v := a.Value.Any().(type) {
+			case string:
+				a.Value = slog.StringValue(terminal.Printable(v))
+			case error:
+				a.Value = slog.StringValue(terminal.Printable(v.Error()))
+			case fmt.Stringer:
+				a.Value = slog.StringValue(terminal.Printable(v.String()))
+			case []string:
+				a.Value = slog.StringValue(terminal.Printable(strings.Join(v, " ")))
+			}
+			return a
+		},
+	})
 }
 
 // A connLog is the Observer that writes one line when a connection has ended.

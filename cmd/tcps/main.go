@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 
@@ -22,18 +23,38 @@ type stdio struct {
 }
 
 // run runs one command line and returns its exit status.
-func run(ctx context.Context, args []string, io stdio) int {
-	app := newApp(io)
+func run(ctx context.Context, args []string, std stdio) int {
+	out := &output{w: std.out}
+	std.out = out
+	app := newApp(std)
 	line, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, append([]string{app.Name}, line...))
 	}
-	return report(io.err, err)
+	if err == nil && out.err != nil {
+		err = failure(fmt.Errorf("write standard output: %w", out.err))
+	}
+	return report(std.err, err)
+}
+
+// An output remembers that writing failed, so that nobody takes half an answer
+// for a whole one.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if err != nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // newApp has the commands in one table: the help comes from it.
-func newApp(io stdio) *cli.App {
-	p := &program{stdio: io}
+func newApp(std stdio) *cli.App {
+	p := &program{stdio: std}
 	app := &cli.App{
 		Name:            "tcps",
 		Usage:           "TLS, mutual authentication and automatic certificates for any TCP service",
@@ -41,9 +62,9 @@ func newApp(io stdio) *cli.App {
 		Description:     appDescription,
 		HideHelpCommand: false,
 		HideVersion:     true,
-		Reader:          io.in,
-		Writer:          io.out,
-		ErrWriter:       io.err,
+		Reader:          std.in,
+		Writer:          std.out,
+		ErrWriter:       std.err,
 		Action:          noCommand,
 		OnUsageError:    onUsageError,
 		ExitErrHandler:  func(*cli.Context, error) {}, // run reports, once

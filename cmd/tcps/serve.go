@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -94,6 +96,11 @@ type serving struct {
 }
 
 func (p *program) serve(c *cli.Context) error {
+	// Signals may come as soon as the process is there.
+	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
+	notifyHangup(hangups)
+	defer signal.Stop(hangups)
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away
 	s, err := p.servingOf(c)
 	if err != nil {
 		return err
@@ -113,12 +120,8 @@ func (p *program) serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	// Who reads that it serves may send signals.
-	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	notifyHangup(hangups)
-	defer signal.Stop(hangups)
 	s.announce(c, listeners)
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
@@ -296,8 +299,9 @@ func (s *serving) localNames() []string {
 		if e.IsUnix() || !e.TLS() || e.Host == "" {
 			continue
 		}
-		if ip := net.ParseIP(e.Host); ip == nil || !ip.IsUnspecified() {
-			names = append(names, e.Host)
+		host, _, _ := strings.Cut(e.Host, "%") // without the zone
+		if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+			names = append(names, host)
 		}
 	}
 	return unique(names)
@@ -409,30 +413,68 @@ func (s *serving) run(ctx context.Context, listeners []listening, signals <-chan
 	}
 }
 
-var errCut = errors.New("connections that had not ended were cut")
-
+// shutdown drains. It must come to its end whatever hangs: a log that nobody
+// reads any more holds up every connection that has a line to say, and so must
+// neither keep a second signal from being seen nor the process from ending.
 func (s *serving) shutdown(signals <-chan os.Signal) error {
-	drain := duration(max(s.drain, 0))
-	s.log.Info("draining: no new connections; another signal ends at once", "drain", drain.String())
-	ctx, stop := context.Background(), context.CancelFunc(func() {})
+	ctx, stop := context.WithCancel(context.Background())
+	limit := time.Duration(math.MaxInt64)
 	if s.drain >= 0 {
 		ctx, stop = context.WithTimeout(ctx, s.drain)
+		limit = s.drain + patience
 	}
 	defer stop()
 	done := make(chan error, 1)
 	go func() { done <- s.server.Shutdown(ctx) }()
+	drain := duration(max(s.drain, 0))
+	s.say(func() {
+		s.log.Info("draining: no new connections; another signal ends at once", "drain", drain.String())
+	})
 	var err error
 	select {
 	case err = <-done:
 	case <-signals:
-		s.server.Close()
-		<-done
+		err = s.closeNow()
+	case <-time.After(limit):
 		err = errCut
 	}
 	if err != nil {
-		s.log.Warn("stopped; connections that had not ended were cut")
+		s.say(func() { s.log.Warn("stopped; connections that had not ended were cut") })
 		return &quiet{exitFailed}
 	}
-	s.log.Info("stopped; all connections had ended")
+	s.say(func() { s.log.Info("stopped; all connections had ended") })
 	return nil
+}
+
+var errCut = errors.New("connections that had not ended were cut")
+
+// patience is how long the end of the process waits for what should not take
+// any time.
+const patience = time.Second
+
+// closeNow ends all connections.
+func (s *serving) closeNow() error {
+	closed := make(chan struct{})
+	go func() {
+		s.server.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+	}
+	return errCut
+}
+
+// say logs, and does not wait for ever for a reader.
+func (s *serving) say(line func()) {
+	said := make(chan struct{})
+	go func() {
+		line()
+		close(said)
+	}()
+	select {
+	case <-said:
+	case <-time.After(patience):
+	}
 }

@@ -119,6 +119,10 @@ func (c *Conn) Abort() {
 	if c.abortUntil.IsZero() {
 		c.abortUntil = time.Now().Add(abortGrace)
 	}
+	if c.closed { // it waits already for the peer to take what was written
+		c.Conn.SetReadDeadline(c.abortUntil)
+		return
+	}
 	c.Conn.SetDeadline(past)
 }
 
