@@ -16,6 +16,9 @@ type Pair struct {
 	Key  string // PEM; empty: the key is in the Cert file
 }
 
+// ErrNoKey is the cause when there is no key file and the certificate file holds no private key.
+var ErrNoKey = errors.New("no key file is given, and the certificate file holds no private key")
+
 // Files is a Source and a ClientSource over certificate files, read once. It never changes: Reload returns another.
 type Files struct {
 	pairs     []Pair
@@ -171,7 +174,7 @@ func (p Pair) checkKinds(inCert, inKey *contents) error {
 	case len(inKey.keys) == 0 && len(inCert.others) > 0:
 		return fmt.Errorf("no key file is given, and beside the certificate the file holds %s", holdsNoKey(p.Cert, inCert))
 	case len(inKey.keys) == 0:
-		return errors.New("no key file is given, and the certificate file holds no private key")
+		return ErrNoKey
 	}
 	return nil
 }

@@ -55,50 +55,55 @@ type admission struct {
 	turns   list.List // of chan struct{}: who waits for a handshake slot, first come first served
 }
 
-// A ticket is what a connection holds until its handshake has ended.
-type ticket struct {
+// A slot is what a connection holds until its handshake has ended.
+type slot struct {
 	hello   *list.Element // in admission.hellos; nil after the hello
 	shaking bool          // counted in admission.shaking
 }
 
 // enter lets a connection wait for its ClientHello.
-func (a *admission) enter(c *Conn, limit int) *ticket {
+func (a *admission) enter(c *Conn, limit int) *slot {
 	a.mu.Lock()
 	var oldest *Conn
-	if a.hellos.Len() >= limit && a.hellos.Len() > 0 {
-		oldest = a.hellos.Remove(a.hellos.Front()).(*Conn)
+	if a.hellos.Len() >= limit {
+		oldest = a.popOldestLocked()
 	}
-	t := &ticket{hello: a.hellos.PushBack(c)}
+	held := &slot{hello: a.hellos.PushBack(c)}
 	a.mu.Unlock()
 	if oldest != nil {
 		oldest.abort(reason.Limit(limitHellos))
 	}
-	return t
+	return held
 }
 
 // evictOldest puts out the connection that has waited longest for its hello.
 func (a *admission) evictOldest(limit string) {
 	a.mu.Lock()
-	var oldest *Conn
-	if a.hellos.Len() > 0 {
-		oldest = a.hellos.Remove(a.hellos.Front()).(*Conn)
-	}
+	oldest := a.popOldestLocked()
 	a.mu.Unlock()
 	if oldest != nil {
 		oldest.abort(reason.Limit(limit))
 	}
 }
 
+// popOldestLocked is nil if nobody waits.
+func (a *admission) popOldestLocked() *Conn {
+	if a.hellos.Len() == 0 {
+		return nil
+	}
+	return a.hellos.Remove(a.hellos.Front()).(*Conn)
+}
+
 var errNoTurn = errors.New("too many handshakes in progress, and none ended in time")
 
 // turn exchanges the wait for the hello against a handshake slot, and waits
 // for one until the handshake's deadline or until the connection ends.
-func (a *admission) turn(t *ticket, c *Conn) error {
+func (a *admission) turn(held *slot, c *Conn) error {
 	a.mu.Lock()
-	a.leaveHellosLocked(t)
+	a.leaveHellosLocked(held)
 	if a.shaking < c.server.Limits.maxHandshakes() {
 		a.shaking++
-		t.shaking = true
+		held.shaking = true
 		a.mu.Unlock()
 		return nil
 	}
@@ -124,33 +129,33 @@ func (a *admission) turn(t *ticket, c *Conn) error {
 	defer a.mu.Unlock()
 	select {
 	case <-granted: // perhaps only now: then it is ours to give back
-		t.shaking = true
+		held.shaking = true
 	default:
 		a.turns.Remove(place)
 	}
 	return err
 }
 
-// leave gives back what the ticket holds.
-func (a *admission) leave(t *ticket) {
+// leave gives back what the slot holds.
+func (a *admission) leave(held *slot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.leaveHellosLocked(t)
-	a.releaseLocked(t)
+	a.leaveHellosLocked(held)
+	a.releaseLocked(held)
 }
 
 // release gives a handshake slot back; turn asks for one again.
-func (a *admission) release(t *ticket) {
+func (a *admission) release(held *slot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.releaseLocked(t)
+	a.releaseLocked(held)
 }
 
-func (a *admission) releaseLocked(t *ticket) {
-	if !t.shaking {
+func (a *admission) releaseLocked(held *slot) {
+	if !held.shaking {
 		return
 	}
-	t.shaking = false
+	held.shaking = false
 	if next := a.turns.Front(); next != nil {
 		close(a.turns.Remove(next).(chan struct{})) // the slot goes on to the next
 		return
@@ -159,9 +164,9 @@ func (a *admission) releaseLocked(t *ticket) {
 }
 
 // leaveHellosLocked: removing an element that was evicted does nothing.
-func (a *admission) leaveHellosLocked(t *ticket) {
-	if t.hello != nil {
-		a.hellos.Remove(t.hello)
-		t.hello = nil
+func (a *admission) leaveHellosLocked(held *slot) {
+	if held.hello != nil {
+		a.hellos.Remove(held.hello)
+		held.hello = nil
 	}
 }

@@ -27,7 +27,7 @@ type Conn struct {
 
 	trust *trust // that the handshake began under
 
-	ticket   *ticket   // for admission, until the handshake has ended
+	slot     *slot     // for admission, until the handshake has ended
 	deadline time.Time // of the handshake; zero: none
 
 	established atomic.Bool
@@ -53,13 +53,13 @@ type transport struct {
 // work, and who stalls after the hello must not keep others from theirs.
 func (t *transport) Read(b []byte) (int, error) {
 	c := t.conn
-	if c.ticket == nil || !c.ticket.shaking {
+	if c.slot == nil || !c.slot.shaking {
 		return t.Conn.Read(b)
 	}
-	c.server.admission.release(c.ticket)
+	c.server.admission.release(c.slot)
 	n, err := t.Conn.Read(b)
 	if err == nil {
-		err = c.server.admission.turn(c.ticket, c)
+		err = c.server.admission.turn(c.slot, c)
 	}
 	return n, err
 }

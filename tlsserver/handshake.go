@@ -17,7 +17,7 @@ func (s *Server) handshake(c *Conn) error {
 		c.established.Store(true)
 		return nil
 	}
-	c.ticket = s.admission.enter(c, s.Limits.maxHellos())
+	c.slot = s.admission.enter(c, s.Limits.maxHellos())
 	defer s.leaveAdmission(c)
 	if timeout := s.handshakeTimeout(); timeout > 0 {
 		c.deadline = c.opened.Add(timeout)
@@ -41,8 +41,8 @@ func (s *Server) handshake(c *Conn) error {
 }
 
 func (s *Server) leaveAdmission(c *Conn) {
-	s.admission.leave(c.ticket)
-	c.ticket = nil
+	s.admission.leave(c.slot)
+	c.slot = nil
 }
 
 // configForClient is called by crypto/tls when the ClientHello is there. It
@@ -51,7 +51,7 @@ func (s *Server) leaveAdmission(c *Conn) {
 func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c := hello.Conn.(*transport).conn
 	c.hello, c.sni = true, hello.ServerName
-	if err := s.admission.turn(c.ticket, c); err != nil {
+	if err := s.admission.turn(c.slot, c); err != nil {
 		return nil, err
 	}
 	if s.RequireALPN && len(hello.SupportedProtos) == 0 {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"tcps/internal/reason"
 )
 
 // An Observer hears what happens to a server's connections: logs, metrics and
@@ -55,6 +57,10 @@ func (e Ended) Certificate() *x509.Certificate {
 	}
 	return nil
 }
+
+// LooksLike says what a peer seems to speak whose first bytes were not TLS:
+// http, ssh, proxy-protocol, smtp-or-ftp; empty: nothing that we know.
+func (e Ended) LooksLike() string { return reason.LooksLike(e.Err) }
 
 // AcceptFailed says that accepting failed for a cause that passes, such as too
 // few descriptors, and will be tried again after Delay.

@@ -23,7 +23,7 @@ func prepare(commands []*cli.Command) {
 // answers unknown flags and missing values by itself, with the flag as it was
 // written.
 func arrange(app *cli.App, args []string) ([]string, error) {
-	if len(args) == 1 && args[0] == "--version" {
+	if len(args) == 1 && (args[0] == "--version" || args[0] == "-v") {
 		return []string{"version"}, nil
 	}
 	if len(args) > 1 && args[0] == "help" {
@@ -50,6 +50,10 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 			}
 		default:
 			next := findCommand(commands, arg)
+			if arg == "help" && command != nil && len(positional) == 0 {
+				flags = append(flags, "--help")
+				continue
+			}
 			if next == nil || len(positional) > 0 {
 				positional = append(positional, arg)
 				continue
@@ -61,6 +65,9 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 		return nil, err
 	}
 	if slices.Contains(flags, "--help") || slices.Contains(flags, "-h") {
+		if len(positional) > 0 && len(commands) > 0 {
+			return nil, unknownCommand(strings.Join(append([]string{app.Name}, path...), " "), commands, positional[0])
+		}
 		positional = nil // the command's help, whatever it would have been applied to
 	}
 	line := append(path, flags...)
@@ -71,6 +78,17 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 		line = append(flags, positional...)
 	}
 	return line, nil
+}
+
+// helpFor is the command line that shows the help for another one.
+func helpFor(app *cli.App, args []string) string {
+	line, commands := app.Name, app.Commands
+	for _, arg := range args {
+		if c := findCommand(commands, arg); c != nil {
+			line, commands = line+" "+arg, c.Subcommands
+		}
+	}
+	return line + " --help"
 }
 
 // checkFlags looks for the first flag that the command does not have.

@@ -8,16 +8,17 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"tcps/certs"
 	"tcps/internal/endpoint"
-	"tcps/internal/reason"
 	"tcps/tlsclient"
 )
 
@@ -25,8 +26,8 @@ const connectUsage = `tcps connect [FLAG…] ENDPOINT
 
 Sends standard input to a server and prints what it says, over TLS (tcps://,
 the default; unixs://) or plain (tcp://, unix://). It verifies the server's
-certificate against the system's authorities and the local one, or against
---ca instead. At the end of input it ends its sending side, and reads on to the
+certificate against the system's authorities and the local one (if that is
+constrained to local names, and the user's own), or against --ca instead. At the end of input it ends its sending side, and reads on to the
 server's end.
 
 Examples:
@@ -35,8 +36,8 @@ Examples:
   tcps connect --send ping --expect pong --timeout 5s localhost:8120
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
-4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name or pin, 8 expired or
-not yet valid, 9 revoked, 10 the server refused us, 11 truncated, 12 the
+4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name, 8 expired or not
+yet valid, 10 the server refused us, 11 truncated, 12 the
 expected text did not come.`
 
 func (p *program) connectCommand() *cli.Command {
@@ -46,7 +47,7 @@ func (p *program) connectCommand() *cli.Command {
 		UsageText: connectUsage,
 		Action:    p.connect,
 		Flags: []cli.Flag{
-			listFlag("Trust", "ca", "`FILE` or folder with the authorities that may vouch for the server, instead of the system's"),
+			listFlag("Trust", "ca", "`FILE` or folder with the authorities that may vouch for the server, instead of the system's and the local one"),
 			stringFlag("Trust", "name", "", "`NAME` that the server's certificate must have, instead of the endpoint's host"),
 			boolFlag("Trust", "insecure", "take any certificate: whoever is in between can read and change everything"),
 			listFlag("Trust", "cert", "PEM `FILE` with our certificate, its chain, and possibly its key"),
@@ -57,7 +58,7 @@ func (p *program) connectCommand() *cli.Command {
 			stringFlag("Connecting", "bind", "", "`ADDRESS` to connect from"),
 			durationFlag("Connecting", "timeout", 10*time.Second, "`TIME` for connecting and the handshake; with --expect for all of it"),
 			durationFlag("Talking", "idle", 0, "end after this `TIME` of silence"),
-			stringFlag("Talking", "on-eof", "half", "at the end of input: half (end the sending side, read on), keep (read on), exit"),
+			stringFlag("Talking", "on-eof", "half", "`MODE` at the end of input: half (end the sending side, read on), keep (read on), exit"),
 			stringFlag("Talking", "send", "", "`TEXT` to send instead of standard input"),
 			stringFlag("Talking", "expect", "", "`TEXT` to wait for: exit status 0 as soon as the server has sent it"),
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
@@ -215,7 +216,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 	if len(pairs) > 0 {
 		files, err := certs.LoadFiles(pairs...)
 		if err != nil {
-			return fileFailure(err)
+			return fileFailure(err, makesPair)
 		}
 		p.warn(files.Warnings())
 		d.Source = files
@@ -223,7 +224,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 	if cas := list(c, "ca"); len(cas) > 0 {
 		pool, warnings, err := certs.LoadPool(cas...)
 		if err != nil {
-			return fileFailure(err)
+			return fileFailure(err, makesRoot)
 		}
 		p.warn(warnings)
 		d.RootCAs = pool
@@ -288,17 +289,9 @@ func describe(w io.Writer, conn *tlsclient.Conn, target endpoint.Endpoint) {
 		fmt.Fprintf(w, "tcps: connected to %s (%s), plain\n", target, conn.RemoteAddr())
 		return
 	}
-	pq := "no"
-	if postQuantum(cs.CurveID) {
-		pq = "yes"
-	}
-	resumed := "no"
-	if cs.DidResume {
-		resumed = "yes"
-	}
 	fmt.Fprintf(w, "tcps: connected to %s (%s)\n", target, conn.RemoteAddr())
 	fmt.Fprintf(w, "tcps: %s, %s, group %s (post-quantum: %s), resumed: %s, id %s\n", tls.VersionName(cs.Version),
-		tls.CipherSuiteName(cs.CipherSuite), orDash(groupName(cs)), pq, resumed, orDash(conn.ID()))
+		tls.CipherSuiteName(cs.CipherSuite), orDash(groupName(cs)), yesNo(postQuantum(cs.CurveID)), yesNo(cs.DidResume), orDash(conn.ID()))
 	if len(cs.PeerCertificates) > 0 {
 		fmt.Fprintf(w, "tcps: server certificate: %s\n", certs.OneLine(cs.PeerCertificates[0]))
 	}
@@ -331,23 +324,29 @@ func connectHints(c *cli.Context, err error) []string {
 		return nil
 	}
 	switch failed.Reason {
-	case reason.Untrusted:
+	case tlsclient.ReasonUntrusted:
 		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
 		if _, err := localRoot(c); err != nil && !errors.Is(err, fs.ErrNotExist) && len(list(c, "ca")) == 0 {
 			hints = append(hints, fmt.Sprintf("the local authority is not trusted by itself: %v", err))
 		}
 		return hints
-	case reason.Name:
+	case tlsclient.ReasonName:
 		return []string{"if the certificate's name is the right one, say so: --name NAME"}
-	case reason.NotTLS:
+	case tlsclient.ReasonNotTLS:
 		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
-	case reason.PeerRefusedUs("certificate_required"), reason.PeerRefusedUs("handshake_failure"):
+	case tlsclient.PeerRefusedUs("certificate_required"), tlsclient.PeerRefusedUs("handshake_failure"):
 		if len(list(c, "cert")) > 0 {
 			return []string{"the server accepts certificates of other authorities than the one that issued ours"}
 		}
 		return []string{"the server may want a client certificate: --cert FILE --key FILE"}
-	case reason.PeerRefusedUs("bad_certificate"), reason.PeerRefusedUs("unknown_ca"):
+	case tlsclient.PeerRefusedUs("bad_certificate"), tlsclient.PeerRefusedUs("unknown_ca"):
 		return []string{"the server refuses our certificate; its log says why"}
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return []string{"check the spelling of the host"}
+	}
+	if _, ok := errors.AsType[*net.AddrError](err); ok || errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return []string{"--bind takes an address that this machine has, of the same family as the server's"}
 	}
 	if failed.NotReached && !failed.Timeout() {
 		return []string{"is the server running, and is that its address? \"tcps serve\" starts one on localhost:8120"}

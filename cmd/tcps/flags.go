@@ -24,11 +24,11 @@ func stringFlag(category, name, value, usage string) *cli.GenericFlag {
 }
 
 func listFlag(category, name, usage string) *cli.StringSliceFlag {
-	return &cli.StringSliceFlag{Category: category, Name: name, EnvVars: env(name), Usage: usage + " (repeatable)"}
+	return &cli.StringSliceFlag{Category: category, Name: name, EnvVars: env(name), Usage: usage}
 }
 
 func boolFlag(category, name, usage string) *cli.BoolFlag {
-	return &cli.BoolFlag{Category: category, Name: name, EnvVars: env(name), Usage: usage}
+	return &cli.BoolFlag{Category: category, Name: name, EnvVars: env(name), Usage: usage, DisableDefaultText: true}
 }
 
 func durationFlag(category, name string, value time.Duration, usage string) *cli.GenericFlag {
@@ -177,7 +177,7 @@ func (b *byteSize) String() string {
 	}
 }
 
-const stateUsage = "`DIR` of the local authority"
+const stateUsage = "`DIR` in which the local authority is kept"
 
 func stateFlag() *cli.GenericFlag {
 	f := stringFlag("State", "state", "", stateUsage)

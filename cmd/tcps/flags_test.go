@@ -208,3 +208,38 @@ func TestOffAndZeroMeanNone(t *testing.T) {
 		}
 	}
 }
+
+// Without --listen there is one endpoint, that of DESIGN and README. Nothing is
+// bound: another program may have the port.
+func TestServeListensOn8120ByDefault(t *testing.T) {
+	p := &program{stdio{strings.NewReader(""), io.Discard, io.Discard}}
+	command := p.serveCommand()
+	var got []string
+	command.Action = func(c *cli.Context) error {
+		s, err := p.servingOf(c)
+		if err != nil {
+			return err
+		}
+		for _, e := range s.endpoints {
+			got = append(got, e.String())
+		}
+		if s.name != "greet" {
+			t.Errorf("the service is %q, want greet", s.name)
+		}
+		return nil
+	}
+	app := &cli.App{Name: "tcps", Commands: []*cli.Command{command}}
+	want := []string{"tcps://127.0.0.1:8120"}
+	for _, variable := range []string{"", "unset"} {
+		got = nil
+		if variable == "" {
+			t.Setenv("TCPS_LISTEN", "")
+		}
+		if err := app.Run([]string{"tcps", "serve"}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("listens on %q, want %q", got, want)
+		}
+	}
+}

@@ -15,7 +15,6 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
-	"tcps/internal/reason"
 	"tcps/internal/terminal"
 	"tcps/tlsserver"
 )
@@ -24,7 +23,7 @@ import (
 // in slog's text form; --log json is one object a line.
 
 func logFlag() *cli.GenericFlag {
-	return stringFlag("Log", "log", "auto", "`FORM` of messages: auto, text or json")
+	return stringFlag("Log", "log", "auto", "`FORM` that messages have: auto, text or json")
 }
 
 func newLogger(c *cli.Context, w io.Writer) (*slog.Logger, error) {
@@ -49,20 +48,27 @@ func terminalHandler(w io.Writer, colour bool) slog.Handler {
 	return tint.NewTextHandler(w, &tint.Options{
 		TimeFormat: time.TimeOnly,
 		NoColor:    !colour,
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
+				return a
+			}
 			switch v := a.Value.Any().(type) {
 			case string:
-				a.Value = slog.StringValue(terminal.Printable(v))
-			case error:
-				a.Value = slog.StringValue(terminal.Printable(v.Error()))
-			case fmt.Stringer:
-				a.Value = slog.StringValue(terminal.Printable(v.String()))
+				a.Value = slog.StringValue(tame(v))
 			case []string:
-				a.Value = slog.StringValue(terminal.Printable(strings.Join(v, " ")))
+				a.Value = slog.StringValue(tame(strings.Join(v, " ")))
+			case error, fmt.Stringer:
+				a.Value = slog.StringValue(tame(fmt.Sprint(v)))
 			}
 			return a
 		},
 	})
+}
+
+// tame escapes what must not reach a terminal. tint makes an escape of the four
+// characters \x1b again, wherever they came from: so they are written otherwise.
+func tame(s string) string {
+	return strings.ReplaceAll(terminal.Printable(s), `\x1b`, `\u001b`)
 }
 
 // A connLog is the Observer that writes one line when a connection has ended.
@@ -84,7 +90,7 @@ func (l connLog) Observe(e tlsserver.Event) {
 func (l connLog) ended(e tlsserver.Ended) {
 	c := e.Conn
 	attrs := []any{"peer", peer(c), "reason", string(e.Reason)}
-	if looks := reason.LooksLike(e.Err); looks != "" {
+	if looks := e.LooksLike(); looks != "" {
 		attrs = append(attrs, "looks_like", looks)
 	}
 	if e.Err != nil {

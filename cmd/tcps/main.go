@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,6 +34,9 @@ func run(ctx context.Context, args []string, std stdio) int {
 	}
 	if err == nil && out.err != nil {
 		err = failure(fmt.Errorf("write standard output: %w", out.err))
+	}
+	if p, ok := errors.AsType[*problem](err); ok && p.code == exitUsage && len(p.hints) == 0 {
+		p.hints = []string{helpFor(app, args) + " describes every flag"}
 	}
 	return report(std.err, err)
 }

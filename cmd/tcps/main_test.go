@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,7 @@ import (
 //	exactly NAME|stdout|FILE TEXT       checks the whole of a content, with Go's escapes
 //	jsonlines FILE                      checks that each line is one JSON object
 //	atmost LINES FILE                   checks the number of lines
+//	[ipv6] COMMAND…                     only where the machine has ::1
 //
 // Waiting is for events; deadline bounds it where a program is at fault.
 const deadline = 20 * time.Second
@@ -54,9 +56,25 @@ func runScripts(t *testing.T, folder string) {
 			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,
 			"mode": cmdMode, "exactly": cmdExactly, "jsonlines": cmdJSONLines, "atmost": cmdAtMost,
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "ipv6" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			return hasIPv6(), nil
+		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 	})
+}
+
+// hasIPv6 reports whether this machine has ::1.
+func hasIPv6() bool {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	l.Close()
+	return true
 }
 
 // scriptDeadline makes a script that hangs say where, before go test kills all.

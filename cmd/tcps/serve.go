@@ -3,14 +3,9 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
-	"math"
-	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -19,7 +14,6 @@ import (
 
 	"tcps/certs"
 	"tcps/internal/endpoint"
-	"tcps/internal/terminal"
 	"tcps/tlsserver"
 	"tcps/tlsserver/service"
 )
@@ -58,7 +52,7 @@ func (p *program) serveCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{
 				Category: "Listening", Name: "listen", EnvVars: env("listen"), DefaultText: "tcps://127.0.0.1:8120",
-				Usage: "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://… (repeatable)",
+				Usage: "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://…",
 			},
 			boolFlag("Listening", "allow-plain", "allow plain tcp:// on addresses that other machines can reach"),
 			stringFlag("TLS", "min", "1.2", "lowest TLS `VERSION`: 1.2 or 1.3"),
@@ -131,7 +125,7 @@ func (p *program) serve(c *cli.Context) error {
 	}
 	err = s.run(ctx, listeners, signals)
 	cancel()
-	watching.Wait()
+	within(patience, watching.Wait) // a reload may hang in a log that nobody reads
 	return err
 }
 
@@ -212,184 +206,6 @@ func tlsVersion(c *cli.Context, flag string) (uint16, error) {
 	}
 }
 
-func (s *serving) readEndpoints(c *cli.Context) error {
-	listen := list(c, "listen")
-	if len(listen) == 0 {
-		listen = []string{"tcps://127.0.0.1:8120"}
-	}
-	for _, text := range listen {
-		e, err := endpoint.Parse(text)
-		if err != nil {
-			return misuse("write it as tcps://127.0.0.1:8120, :8120 or unix:///path", "flag --listen: %v", err)
-		}
-		if err := s.checkPlain(c, e); err != nil {
-			return err
-		}
-		s.endpoints = append(s.endpoints, e)
-	}
-	if s.secure() {
-		return nil
-	}
-	for _, flag := range []string{"cert", "key", "min", "max", "tls12-ciphers", "no-tickets", "alpn", "alpn-required", "strict-sni"} {
-		if c.IsSet(flag) {
-			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s, but no listener speaks TLS", flag)
-		}
-	}
-	return nil
-}
-
-// checkPlain refuses what a plain listener cannot keep.
-func (s *serving) checkPlain(c *cli.Context, e endpoint.Endpoint) error {
-	switch {
-	case e.TLS():
-		return nil
-	case s.trust.asksClients():
-		return misuse("use tcps:// or unixs:// there", "%s is plain: nobody shows a certificate there that --client-ca, --client-auth or rules could judge", e)
-	case !e.Local() && !c.Bool("allow-plain"):
-		return misuse("use tcps://, or say --allow-plain if that is meant", "%s is plain and other machines can reach it: what is said there could be read and changed", e)
-	}
-	return nil
-}
-
-func (s *serving) secure() bool {
-	for _, e := range s.endpoints {
-		if e.TLS() {
-			return true
-		}
-	}
-	return false
-}
-
-// localSource is the embedded default: without certificate files, the local
-// authority issues for localhost, this machine's name and the addresses that
-// are listened on. It is nil where there are files.
-func (s *serving) localSource(c *cli.Context) (certs.Source, error) {
-	if len(s.trust.pairs) > 0 {
-		return nil, nil
-	}
-	dir, err := authorityDir(c)
-	if err != nil {
-		return nil, err
-	}
-	authority, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
-	if err != nil {
-		return nil, failure(err, "\"tcps certs init --force\" makes a new authority; --cert and --key use files instead")
-	}
-	if created {
-		s.log.Info("made a local authority, which may only sign for local names", "root", rootFile(dir))
-	}
-	names, leftOut := authority.ServerNames(s.localNames()...)
-	if len(leftOut) > 0 {
-		s.log.Warn("the local authority does not permit some names, the certificate goes without them", "names", leftOut)
-	}
-	source, err := authority.Source(names, 0)
-	if err != nil {
-		return nil, failure(err)
-	}
-	return source, nil
-}
-
-// localNames are what a client may call this server.
-func (s *serving) localNames() []string {
-	names := []string{"localhost", "127.0.0.1", "::1"}
-	if host, err := os.Hostname(); err == nil {
-		names = append(names, host)
-	}
-	for _, e := range s.endpoints {
-		if e.IsUnix() || !e.TLS() || e.Host == "" {
-			continue
-		}
-		host, _, _ := strings.Cut(e.Host, "%") // without the zone
-		if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
-			names = append(names, host)
-		}
-	}
-	return unique(names)
-}
-
-func unique(names []string) []string {
-	seen := make(map[string]bool)
-	var kept []string
-	for _, n := range names {
-		if !seen[n] {
-			seen[n] = true
-			kept = append(kept, n)
-		}
-	}
-	return kept
-}
-
-// A listening is a listener and how it is to be served.
-type listening struct {
-	net.Listener
-	endpoint endpoint.Endpoint // with the port that was bound
-}
-
-func (s *serving) listen(ctx context.Context) (all []listening, err error) {
-	defer func() {
-		if err != nil {
-			for _, l := range all {
-				l.Close()
-			}
-		}
-	}()
-	for _, e := range s.endpoints {
-		l, err := tlsserver.Listen(ctx, e.String())
-		if err != nil {
-			return all, failure(err, listenHint(err)...)
-		}
-		if tcp, ok := l.Addr().(*net.TCPAddr); ok {
-			e.Port = fmt.Sprint(tcp.Port)
-		}
-		all = append(all, listening{l, e})
-	}
-	return all, nil
-}
-
-func listenHint(err error) []string {
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return []string{"another program listens there: end it, or choose another with --listen (port 0 takes a free one)"}
-	case errors.Is(err, syscall.EACCES):
-		return []string{"this user may not listen there: ports below 1024 need root or CAP_NET_BIND_SERVICE, a Unix socket a folder to write to"}
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return []string{"this machine does not have that address: listen on one it has, or on all with --listen :8120"}
-	}
-	return nil
-}
-
-// announce says what is served where, and how to try it.
-func (s *serving) announce(c *cli.Context, listeners []listening) {
-	for _, l := range listeners {
-		s.log.Info("serving", "service", s.name, "endpoint", l.endpoint.String())
-	}
-	if len(s.trust.pairs) > 0 {
-		return
-	}
-	for _, l := range listeners {
-		if l.endpoint.Scheme != endpoint.TCPS {
-			continue
-		}
-		dir, err := authorityDir(c)
-		if err != nil {
-			return
-		}
-		address := reachable(l.endpoint)
-		s.log.Info("try", "openssl", fmt.Sprintf("openssl s_client -connect %s -CAfile %s", address, terminal.ShellWord(rootFile(dir))))
-		s.log.Info("try", "tcps", "tcps connect "+address)
-		return
-	}
-}
-
-// reachable is host:port for a client on this machine.
-func reachable(e endpoint.Endpoint) string {
-	host := e.Host
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	return net.JoinHostPort(host, e.Port)
-}
-
 // run serves until a signal has ended it. The first drains, the second ends at
 // once.
 func (s *serving) run(ctx context.Context, listeners []listening, signals <-chan os.Signal) error {
@@ -410,71 +226,5 @@ func (s *serving) run(ctx context.Context, listeners []listening, signals <-chan
 		return failure(ctx.Err())
 	case <-signals:
 		return s.shutdown(signals)
-	}
-}
-
-// shutdown drains. It must come to its end whatever hangs: a log that nobody
-// reads any more holds up every connection that has a line to say, and so must
-// neither keep a second signal from being seen nor the process from ending.
-func (s *serving) shutdown(signals <-chan os.Signal) error {
-	ctx, stop := context.WithCancel(context.Background())
-	limit := time.Duration(math.MaxInt64)
-	if s.drain >= 0 {
-		ctx, stop = context.WithTimeout(ctx, s.drain)
-		limit = s.drain + patience
-	}
-	defer stop()
-	done := make(chan error, 1)
-	go func() { done <- s.server.Shutdown(ctx) }()
-	drain := duration(max(s.drain, 0))
-	s.say(func() {
-		s.log.Info("draining: no new connections; another signal ends at once", "drain", drain.String())
-	})
-	var err error
-	select {
-	case err = <-done:
-	case <-signals:
-		err = s.closeNow()
-	case <-time.After(limit):
-		err = errCut
-	}
-	if err != nil {
-		s.say(func() { s.log.Warn("stopped; connections that had not ended were cut") })
-		return &quiet{exitFailed}
-	}
-	s.say(func() { s.log.Info("stopped; all connections had ended") })
-	return nil
-}
-
-var errCut = errors.New("connections that had not ended were cut")
-
-// patience is how long the end of the process waits for what should not take
-// any time.
-const patience = time.Second
-
-// closeNow ends all connections.
-func (s *serving) closeNow() error {
-	closed := make(chan struct{})
-	go func() {
-		s.server.Close()
-		close(closed)
-	}()
-	select {
-	case <-closed:
-	case <-time.After(patience):
-	}
-	return errCut
-}
-
-// say logs, and does not wait for ever for a reader.
-func (s *serving) say(line func()) {
-	said := make(chan struct{})
-	go func() {
-		line()
-		close(said)
-	}()
-	select {
-	case <-said:
-	case <-time.After(patience):
 	}
 }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"tcps/certs"
 	"tcps/tlsclient"
 )
 
@@ -32,9 +34,14 @@ const (
 	exitNotFound   = 12
 )
 
-// misuse is wrong usage: exit status 2.
+// misuse is wrong usage: exit status 2. Without a hint of its own it gets the
+// one that names the help (run).
 func misuse(hint, format string, args ...any) error {
-	return &problem{err: fmt.Errorf(format, args...), hints: hintList(hint), code: exitUsage}
+	p := &problem{err: fmt.Errorf(format, args...), code: exitUsage}
+	if hint != "" {
+		p.hints = []string{hint}
+	}
+	return p
 }
 
 // failure is anything else that went wrong.
@@ -42,17 +49,13 @@ func failure(err error, hints ...string) error {
 	return &problem{err: err, hints: hints, code: exitFailed}
 }
 
-func hintList(hint string) []string {
-	if hint == "" {
-		return nil
-	}
-	return []string{hint}
-}
-
 // report prints an error with its hints, and returns the exit status.
 func report(w io.Writer, err error) int {
 	if err == nil {
 		return 0
+	}
+	if status, ok := errors.AsType[exitStatus](err); ok {
+		return int(status)
 	}
 	code, hints := exitFailed, []string(nil)
 	if p, ok := errors.AsType[*problem](err); ok {
@@ -63,9 +66,6 @@ func report(w io.Writer, err error) int {
 	}](err); ok {
 		hints = []string{hinted.Hint()}
 	}
-	if silent, ok := errors.AsType[*quiet](err); ok {
-		return silent.code
-	}
 	fmt.Fprintf(w, "tcps: error: %v\n", err)
 	for _, hint := range hints {
 		fmt.Fprintf(w, "tcps: hint: %s\n", hint)
@@ -73,10 +73,10 @@ func report(w io.Writer, err error) int {
 	return code
 }
 
-// quiet is an exit status about which all is said already.
-type quiet struct{ code int }
+// exitStatus is an error about which all is said already.
+type exitStatus int
 
-func (q *quiet) Error() string { return fmt.Sprintf("exit status %d", q.code) }
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // exitCodeOf is the exit status for an error of dialling or of a connection.
 func exitCodeOf(err error) int {
@@ -97,12 +97,7 @@ func noCommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowAppHelp(c)
 	}
-	name := c.Args().First()
-	var names []string
-	for _, command := range c.App.Commands {
-		names = append(names, command.Names()...)
-	}
-	return misuse(suggestion("tcps ", name, names, "tcps help"), "tcps has no command %q", name)
+	return unknownCommand("tcps", c.App.Commands, c.Args().First())
 }
 
 // noSubcommand is the action of a command that only has subcommands.
@@ -110,24 +105,58 @@ func noSubcommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowSubcommandHelp(c)
 	}
-	name := c.Args().First()
+	return unknownCommand(c.Command.HelpName, c.Command.Subcommands, c.Args().First())
+}
+
+func unknownCommand(line string, commands []*cli.Command, name string) error {
 	var names []string
-	for _, command := range c.Command.Subcommands {
-		names = append(names, command.Names()...)
+	for _, c := range commands {
+		names = append(names, c.Names()...)
 	}
-	return misuse(suggestion("tcps "+c.Command.Name+" ", name, names, "tcps "+c.Command.Name+" --help"), "tcps %s has no command %q", c.Command.Name, name)
+	return misuse(suggestion(line+" ", name, names, line+" --help"), "%s has no command %q", line, name)
 }
 
 // onUsageError shows the mistake, not the whole help.
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	hint := c.Command.HelpName + " --help"
 	text := err.Error()
-	if value, rest, ok := strings.Cut(strings.TrimPrefix(text, "invalid value "), " for flag -"); ok {
-		if flag, cause, ok := strings.Cut(rest, ": "); ok {
-			return misuse(hint+" describes every flag", "flag --%s: value %s: %s", flag, value, cause)
+	flag, value, cause := "", "", ""
+	switch {
+	case scan(text, "invalid value ", &value, " for flag -", &flag, ": ", &cause): // of the command line
+	case scan(text, "invalid boolean value ", &value, " for -", &flag, ": ", &cause):
+		cause = "neither true nor false"
+	case scan(text, "could not parse ", &value, " as ", &cause, " for flag ", &flag, ": "): // of the environment
+		flag, _, _ = strings.Cut(flag, ":")
+		if strings.HasPrefix(cause, "bool") {
+			cause = "neither true nor false"
+		} else if _, after, ok := strings.Cut(text, "for flag "+flag+": "); ok {
+			cause = after
 		}
+	default:
+		return misuse("", "%s", text)
 	}
-	return misuse(hint+" describes every flag", "%s", text)
+	return misuse("", "flag --%s: value %s: %s", flag, value, cause)
+}
+
+// scan cuts a text at its fixed parts, which alternate with the variable ones
+// that are set to what lies between: fixed, variable, fixed, … The last
+// variable takes the rest.
+func scan(text string, parts ...any) bool {
+	var found []string
+	for i := 0; i < len(parts); i += 2 {
+		before, after, ok := strings.Cut(text, parts[i].(string))
+		if !ok || i == 0 && before != "" {
+			return false
+		}
+		if i > 0 {
+			found = append(found, before)
+		}
+		text = after
+	}
+	found = append(found, text)
+	for i := 1; i < len(parts); i += 2 {
+		*parts[i].(*string) = found[i/2]
+	}
+	return true
 }
 
 // noArguments refuses arguments that a command has no use for.
@@ -137,3 +166,22 @@ func noArguments(c *cli.Context) error {
 	}
 	return nil
 }
+
+// fileFailure adds what to do about a file that cannot be used. missing says
+// what makes such a file, where something does.
+func fileFailure(err error, missing ...string) error {
+	switch {
+	case errors.Is(err, certs.ErrNoKey):
+		return failure(err, "name the file that has it: --key FILE")
+	case errors.Is(err, fs.ErrNotExist):
+		return failure(err, append([]string{"check the path"}, missing...)...)
+	case errors.Is(err, fs.ErrPermission):
+		return failure(err, "run as a user who may read it, or change its owner")
+	}
+	return failure(err)
+}
+
+const (
+	makesPair = "\"tcps certs issue localhost\" makes a server's certificate and its key, \"tcps certs issue --client NAME\" a client's"
+	makesRoot = "\"tcps certs init\" makes an authority, and prints where its certificate is"
+)

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"tcps/internal/endpoint"
+	"tcps/internal/terminal"
+	"tcps/tlsserver"
+)
+
+func (s *serving) readEndpoints(c *cli.Context) error {
+	listen := list(c, "listen")
+	if len(listen) == 0 {
+		listen = []string{"tcps://127.0.0.1:8120"}
+	}
+	for _, text := range listen {
+		e, err := endpoint.Parse(text)
+		if err != nil {
+			return misuse("write it as tcps://127.0.0.1:8120, :8120 or unix:///path", "flag --listen: %v", err)
+		}
+		if err := s.checkPlain(c, e); err != nil {
+			return err
+		}
+		s.endpoints = append(s.endpoints, e)
+	}
+	if s.secure() {
+		return nil
+	}
+	for _, flag := range []string{"cert", "key", "min", "max", "tls12-ciphers", "no-tickets", "alpn", "alpn-required", "strict-sni"} {
+		if c.IsSet(flag) {
+			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s, but no listener speaks TLS", flag)
+		}
+	}
+	return nil
+}
+
+// checkPlain refuses what a plain listener cannot keep.
+func (s *serving) checkPlain(c *cli.Context, e endpoint.Endpoint) error {
+	switch {
+	case e.TLS():
+		return nil
+	case s.trust.asksClients():
+		return misuse("use tcps:// or unixs:// there", "%s is plain: nobody shows a certificate there that --client-ca, --client-auth or rules could judge", e)
+	case !e.Local() && !c.Bool("allow-plain"):
+		return misuse("use tcps://, or say --allow-plain if that is meant", "%s is plain and other machines can reach it: what is said there could be read and changed", e)
+	}
+	return nil
+}
+
+func (s *serving) secure() bool {
+	for _, e := range s.endpoints {
+		if e.TLS() {
+			return true
+		}
+	}
+	return false
+}
+
+// A listening is a listener and how it is to be served.
+type listening struct {
+	net.Listener
+	endpoint endpoint.Endpoint // with the port that was bound
+}
+
+func (s *serving) listen(ctx context.Context) (all []listening, err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+		}
+	}()
+	for _, e := range s.endpoints {
+		l, err := tlsserver.Listen(ctx, e.String())
+		if err != nil {
+			return all, failure(err, listenHint(err)...)
+		}
+		if tcp, ok := l.Addr().(*net.TCPAddr); ok {
+			e.Port = fmt.Sprint(tcp.Port)
+		}
+		all = append(all, listening{l, e})
+	}
+	return all, nil
+}
+
+func listenHint(err error) []string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return []string{"another program listens there: end it, or choose another with --listen (port 0 takes a free one)"}
+	case errors.Is(err, syscall.EACCES):
+		return []string{"this user may not listen there: ports below 1024 need root or CAP_NET_BIND_SERVICE, a Unix socket a folder to write to"}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return []string{"this machine does not have that address: listen on one it has, or on all with --listen :8120"}
+	}
+	return nil
+}
+
+// announce says what is served where, and how to try it.
+func (s *serving) announce(c *cli.Context, listeners []listening) {
+	for _, l := range listeners {
+		s.log.Info("serving", "service", s.name, "endpoint", l.endpoint.String())
+	}
+	if len(s.trust.pairs) > 0 {
+		return
+	}
+	for _, l := range listeners {
+		if l.endpoint.Scheme != endpoint.TCPS {
+			continue
+		}
+		dir, err := authorityDir(c)
+		if err != nil {
+			return
+		}
+		address := reachable(l.endpoint)
+		s.log.Info("try", "openssl", fmt.Sprintf("openssl s_client -connect %s -CAfile %s", withoutZone(address), terminal.ShellWord(rootFile(dir))))
+		s.log.Info("try", "tcps", "tcps connect "+address)
+		return
+	}
+}
+
+// withoutZone is an address as OpenSSL takes it: it knows no zones.
+func withoutZone(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	host, _, _ = strings.Cut(host, "%")
+	return net.JoinHostPort(host, port)
+}
+
+// reachable is host:port for a client on this machine.
+func reachable(e endpoint.Endpoint) string {
+	host := e.Host
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, e.Port)
+}

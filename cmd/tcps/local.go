@@ -1,0 +1,58 @@
+package main
+
+import (
+	"net"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"tcps/certs"
+)
+
+// localSource is the embedded default: without certificate files, the local
+// authority issues for localhost, this machine's name and the addresses that
+// are listened on. It is nil where there are files.
+func (s *serving) localSource(c *cli.Context) (certs.Source, error) {
+	if len(s.trust.pairs) > 0 {
+		return nil, nil
+	}
+	dir, err := authorityDir(c)
+	if err != nil {
+		return nil, err
+	}
+	authority, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
+	if err != nil {
+		return nil, failure(err, "\"tcps certs init --force\" makes a new authority; --cert and --key use files instead")
+	}
+	if created {
+		s.log.Info("made a local authority, which may only sign for local names", "root", rootFile(dir))
+	}
+	names, leftOut := authority.ServerNames(s.localNames()...)
+	if len(leftOut) > 0 {
+		s.log.Warn("the local authority does not permit some names, the certificate goes without them", "names", leftOut)
+	}
+	source, err := authority.Source(names, 0)
+	if err != nil {
+		return nil, failure(err)
+	}
+	return source, nil
+}
+
+// localNames are what a client may call this server.
+func (s *serving) localNames() []string {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	if host, err := os.Hostname(); err == nil {
+		names = append(names, host)
+	}
+	for _, e := range s.endpoints {
+		if e.IsUnix() || !e.TLS() || e.Host == "" {
+			continue
+		}
+		host, _, _ := strings.Cut(e.Host, "%") // without the zone
+		if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+			names = append(names, host)
+		}
+	}
+	return names
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync"
+
+	"tcps/certs"
+	"tcps/tlsserver"
+)
+
+// A reloader keeps the trust value of a server as its files say.
+type reloader struct {
+	config *trustConfig
+	server *tlsserver.Server
+	log    *slog.Logger
+
+	mu     sync.Mutex
+	files  *certs.Files // nil: source is something else; guarded by mu
+	source certs.Source // guarded by mu
+}
+
+// load reads the files for the first time; a source that is given takes the
+// place of certificate files.
+func (r *reloader) load(source certs.Source) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if source == nil {
+		files, err := certs.LoadFiles(r.config.pairs...)
+		if err != nil {
+			return fileFailure(err, makesPair)
+		}
+		r.files, source = files, files
+		r.warn(files.Warnings())
+	}
+	r.source = source
+	return r.set(source)
+}
+
+// reload reads everything anew, and keeps the old value when anything is wrong.
+func (r *reloader) reload(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	files, source := r.files, r.source
+	if files != nil {
+		var err error
+		if files, err = files.Reload(); err != nil {
+			r.log.Error("reload refused, the old certificates go on serving", "cause", why, "err", err)
+			return
+		}
+		source = files
+	}
+	if err := r.set(source); err != nil {
+		r.log.Error("reload refused, the old certificates go on serving", "cause", why, "err", err)
+		return
+	}
+	r.files, r.source = files, source
+	attrs := []any{"cause", why}
+	if files != nil {
+		r.warn(files.Warnings())
+		for _, leaf := range files.Leaves() {
+			attrs = append(attrs, "certificate", certs.OneLine(leaf))
+		}
+	}
+	r.log.Info("reloaded", attrs...)
+}
+
+func (r *reloader) set(source certs.Source) error {
+	trust := &tlsserver.Trust{Source: source, ClientAuth: r.config.clientAuth, Policy: r.config.policy}
+	if len(r.config.clientCAs) > 0 {
+		pool, warnings, err := certs.LoadPool(r.config.clientCAs...)
+		if err != nil {
+			return fileFailure(err, makesRoot)
+		}
+		r.warn(warnings)
+		trust.ClientCAs = pool
+	}
+	return r.server.SetTrust(trust)
+}
+
+func (r *reloader) warn(warnings []string) {
+	for _, w := range warnings {
+		r.log.Warn(w)
+	}
+}
+
+// paths are the files and folders to watch.
+func (r *reloader) paths() []string {
+	paths := append([]string(nil), r.config.clientCAs...)
+	for _, pair := range r.config.pairs {
+		paths = append(paths, pair.Cert)
+		if pair.Key != "" {
+			paths = append(paths, pair.Key)
+		}
+	}
+	return paths
+}
+
+// watch reloads when a file changes, or when somebody asks for it, until ctx
+// ends.
+func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher, hangups <-chan os.Signal) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() {
+		if len(r.paths()) == 0 {
+			return
+		}
+		if err := watcher.Run(ctx, func() { r.reload("a file has changed") }); err != nil {
+			r.log.Warn("files are not watched, send SIGHUP after a change", "err", err)
+		}
+	})
+	for {
+		select {
+		case <-hangups:
+			r.reload("SIGHUP")
+		case <-ctx.Done():
+			return
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package tlsclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"tcps/internal/reason"
+	"tcps/internal/terminal"
+)
+
+// A Reason is the one word for why dialling failed or how a connection ended,
+// in some cases with a detail after a colon: untrusted, name, expired,
+// peer-refused-us:certificate_required, truncated … Its ExitCode is the exit
+// status of the command.
+type Reason = reason.Reason
+
+// The reasons without a detail. Others are timeout:WHICH and
+// peer-refused-us:ALERT, with the name of the alert as RFC 8446 has it.
+const (
+	ReasonNotTLS         = reason.NotTLS         // the first bytes were no TLS record
+	ReasonMalformed      = reason.Malformed      // TLS that breaks the protocol
+	ReasonVersion        = reason.Version        // no TLS version in common
+	ReasonNoSharedCipher = reason.NoSharedCipher // no cipher suite in common
+	ReasonNoSharedGroup  = reason.NoSharedGroup  // no key exchange group in common
+	ReasonALPN           = reason.ALPN           // no application protocol in common, or none offered where one is required
+	ReasonSNI            = reason.SNI            // the server name is not served here
+	ReasonUntrusted      = reason.Untrusted      // the certificate was not issued by an authority that is trusted
+	ReasonName           = reason.Name           // the certificate is for another name
+	ReasonExpired        = reason.Expired        // the certificate is no longer valid
+	ReasonNotYetValid    = reason.NotYetValid    // the certificate is not valid yet
+	ReasonWrongUsage     = reason.WrongUsage     // the certificate is not for this use (a server's where a client's is wanted)
+	ReasonTruncated      = reason.Truncated      // the stream ended without close_notify
+	ReasonReset          = reason.Reset          // the connection was reset
+	ReasonShutdown       = reason.Shutdown       // we ended it: Close, or the deadline of a drain
+	ReasonFailed         = reason.Failed         // an error of the service itself, or one that no other word names
+)
+
+// PeerRefusedUs is the reason for an end by the server's alert, such as
+// certificate_required.
+func PeerRefusedUs(alert string) Reason { return reason.PeerRefusedUs(alert) }
+
+// An Error says what was attempted, on what, and why it failed.
+type Error struct {
+	Op         string // dial, connect to, shake hands with, verify, read from, write to, half-close
+	Endpoint   string
+	Reason     Reason
+	NotReached bool // there was no connection: a name that does not resolve, a refused port
+	Err        error
+}
+
+// Error is one line that is safe to print: crypto/x509 writes the names of a
+// certificate, which a stranger chose, as they are.
+func (e *Error) Error() string {
+	return terminal.Printable(e.Op + " " + e.Endpoint + ": " + e.Err.Error())
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Timeout makes an Error a net.Error.
+func (e *Error) Timeout() bool { return e.Reason.Kind() == "timeout" }
+
+// Temporary is false; it is there for net.Error.
+func (e *Error) Temporary() bool { return false }
+
+var _ net.Error = (*Error)(nil)
+
+func whyNoHandshake(err error) Reason {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return reason.Truncated
+	}
+	return reason.Of(err, "handshake")
+}
+
+// errTimedOut matches context.DeadlineExceeded, and is a shorter sentence.
+var errTimedOut error = timedOut{}
+
+type timedOut struct{}
+
+func (timedOut) Error() string { return "timed out" }
+func (timedOut) Unwrap() error { return context.DeadlineExceeded }
+
+// bare leaves out what net puts in front of the cause: the endpoint is named
+// already. The address that refused stays where a name was dialled.
+func bare(err error) error {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return errTimedOut
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		if errno, ok := errors.AsType[syscall.Errno](err); ok && op.Addr != nil {
+			return fmt.Errorf("%s: %w", op.Addr, errno)
+		}
+	}
+	return err
+}
