@@ -116,7 +116,7 @@ func (p *program) serve(c *cli.Context) error {
 	}
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	s.announce(c, listeners)
+	s.say(func() { s.announce(c, listeners) })
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	var watching sync.WaitGroup

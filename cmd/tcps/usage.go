@@ -113,7 +113,11 @@ func unknownCommand(line string, commands []*cli.Command, name string) error {
 	for _, c := range commands {
 		names = append(names, c.Names()...)
 	}
-	return misuse(suggestion(line+" ", name, names, line+" --help"), "%s has no command %q", line, name)
+	help := line + " --help"
+	if line == "tcps" {
+		help = "tcps help"
+	}
+	return misuse(suggestion(line+" ", name, names, help), "%s has no command %q", line, name)
 }
 
 // onUsageError shows the mistake, not the whole help.
