@@ -28,7 +28,7 @@ type Request struct {
 	// "dns:NAME", "email:ADDRESS" or "uri:URI".
 	Names   []string
 	Client  bool          // a client's certificate, else a server's; never both
-	For     time.Duration // how long it lasts from now, at most as long as the root; zero: 90 days
+	For     time.Duration // how long it lasts from now, at most as long as the root; zero: 90 days; negative: refused
 	KeyType KeyType       // zero: ECDSAP256
 }
 

@@ -47,14 +47,15 @@ type Dialer struct {
 	// 0: 5 s; negative: no wait.
 	LingerTimeout time.Duration
 
-	// MinVersion and MaxVersion are TLS versions. 0: TLS 1.2 and TLS 1.3.
+	// MinVersion and MaxVersion are TLS versions. 0: TLS 1.2 and TLS 1.3; Dial
+	// refuses others than these two.
 	MinVersion, MaxVersion uint16
 
 	// NextProtos are the application protocols to offer (RFC 7301).
 	NextProtos []string
 
-	// Network restricts TCP to tcp4 or tcp6. Empty: tcp, with both raced
-	// against each other (RFC 8305).
+	// Network restricts TCP to tcp4 or tcp6; others are refused by Dial. Empty
+	// or tcp: both are raced against each other (RFC 8305).
 	Network string
 
 	// LocalAddr is the address to connect from; the zero value: any.
@@ -137,8 +138,14 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 
 func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
 	network := e.Network()
-	if network == "tcp" && d.Network != "" {
-		network = d.Network
+	switch d.Network {
+	case "", "tcp":
+	case "tcp4", "tcp6":
+		if network == "tcp" {
+			network = d.Network
+		}
+	default:
+		return nil, net.UnknownNetworkError(d.Network)
 	}
 	dialer := net.Dialer{}
 	if d.LocalAddr.IsValid() && network != "unix" {

@@ -85,7 +85,8 @@ func (timedOut) Error() string { return "timed out" }
 func (timedOut) Unwrap() error { return context.DeadlineExceeded }
 
 // bare leaves out what net puts in front of the cause: the endpoint is named
-// already. The address that refused stays where a name was dialled.
+// already. What stays is the address that refused, for where a name was dialled,
+// and what the resolver says.
 func bare(err error) error {
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return dns

@@ -28,7 +28,8 @@ var (
 )
 
 // A Session couples a connection with an input and an output, as the command
-// tcps connect does, with back-pressure both ways.
+// tcps connect does, with back-pressure both ways. Conn and Out are required;
+// Run may be called once.
 type Session struct {
 	Conn *Conn
 	Out  io.Writer // what the server sends
@@ -47,10 +48,10 @@ type Session struct {
 	MaxLineBytes int
 
 	// Idle ends the session after that long a silence in both directions.
-	// 0: never.
+	// 0 or less: never.
 	Idle time.Duration
 
-	// Interrupt ends the sending side when it is closed.
+	// Interrupt ends the sending side when it is closed. Nil: nothing does.
 	Interrupt <-chan struct{}
 
 	last atomic.Int64 // Unix nanoseconds of the last byte, in either direction
@@ -199,8 +200,8 @@ func (s *Session) read(buf []byte) (int, error) {
 		until := time.Unix(0, s.last.Load()).Add(s.Idle)
 		s.Conn.SetReadDeadline(until)
 		n, err := s.Conn.Read(buf)
-		var failed *Error
-		if n > 0 || !errors.As(err, &failed) || !failed.Timeout() || time.Unix(0, s.last.Load()).Add(s.Idle) == until {
+		failed, ok := errors.AsType[*Error](err)
+		if n > 0 || !ok || !failed.Timeout() || time.Unix(0, s.last.Load()).Add(s.Idle) == until {
 			return n, err
 		}
 	}

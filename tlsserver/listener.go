@@ -10,8 +10,12 @@ import (
 // Listener gives other servers (net/http, gRPC) connections that have come
 // through admission, handshake and policy: Accept returns *tls.Conn values, in
 // the order in which their handshakes end, so a slow client holds up nobody.
-// The Handler is not called, and bytes are not counted. Shutdown waits until the connections are closed,
-// Close closes them. The listener takes l over; close it, or the Server, to end it.
+// SetTrust must have been called; otherwise Accept returns ErrNoTrust.
+//
+// The Handler is not called, bytes are not counted, and the reason of an end is
+// done unless the server ended it. Shutdown waits until the connections are
+// closed, Close closes them. The listener takes l over; close it, or the
+// Server, to end it.
 func (s *Server) Listener(l net.Listener) net.Listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	h := &handOver{server: s, inner: l, ready: make(chan *Conn), ctx: ctx, cancel: cancel}

@@ -23,7 +23,8 @@ type Policy struct {
 
 	// Check, if set, is asked last, about those that the rules let in: an
 	// error refuses. The identity is nil for a client without a certificate.
-	// It is called at the same time from many handshakes.
+	// It is called at the same time from many handshakes, and by SetTrust for
+	// the connections that are open.
 	Check func(*Identity) error
 }
 
@@ -44,7 +45,8 @@ const (
 // RuleKinds are all kinds, in the order in which help texts list them.
 var RuleKinds = []RuleKind{RuleCN, RuleOU, RuleDNS, RuleEmail, RuleIP, RuleURI, RulePin}
 
-// A Rule is a kind and a pattern; ParseRule makes one.
+// A Rule is a kind and a pattern. ParseRule makes one; SetTrust refuses the zero
+// value.
 type Rule struct {
 	kind  RuleKind
 	value string

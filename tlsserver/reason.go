@@ -15,24 +15,24 @@ type Reason = reason.Reason
 // The reasons without a detail. Others are policy:RULE, limit:WHICH,
 // timeout:WHICH and peer-refused-us:ALERT.
 const (
-	ReasonDone = reason.Done // ended as it should
+	ReasonDone              = reason.Done              // ended as it should
 	ReasonClosedBeforeHello = reason.ClosedBeforeHello // no complete ClientHello came: a health check, a port scan
-	ReasonNotTLS = reason.NotTLS // the first bytes were no TLS record
-	ReasonMalformed = reason.Malformed // TLS that breaks the protocol
-	ReasonVersion = reason.Version // no TLS version in common
-	ReasonNoSharedCipher = reason.NoSharedCipher // no cipher suite in common
-	ReasonNoSharedGroup = reason.NoSharedGroup // no key exchange group in common
-	ReasonALPN = reason.ALPN // no application protocol in common, or none offered where one is required
-	ReasonSNI = reason.SNI // the server name is not served here
-	ReasonNoCertificate = reason.NoCertificate // a client certificate is required and none came
-	ReasonUntrusted = reason.Untrusted // the certificate was not issued by an authority that is trusted
-	ReasonExpired = reason.Expired // the certificate is no longer valid
-	ReasonNotYetValid = reason.NotYetValid // the certificate is not valid yet
-	ReasonWrongUsage = reason.WrongUsage // the certificate is not for this use (a server's where a client's is wanted)
-	ReasonTruncated = reason.Truncated // the stream ended without close_notify
-	ReasonReset = reason.Reset // the connection was reset
-	ReasonShutdown = reason.Shutdown // we ended it: Close, or the deadline of a drain
-	ReasonFailed = reason.Failed // an error of the service itself, or one that no other word names
+	ReasonNotTLS            = reason.NotTLS            // the first bytes were no TLS record
+	ReasonMalformed         = reason.Malformed         // TLS that breaks the protocol
+	ReasonVersion           = reason.Version           // no TLS version in common
+	ReasonNoSharedCipher    = reason.NoSharedCipher    // no cipher suite in common
+	ReasonNoSharedGroup     = reason.NoSharedGroup     // no key exchange group in common
+	ReasonALPN              = reason.ALPN              // no application protocol in common, or none offered where one is required
+	ReasonSNI               = reason.SNI               // the server name is not served here
+	ReasonNoCertificate     = reason.NoCertificate     // a client certificate is required and none came
+	ReasonUntrusted         = reason.Untrusted         // the certificate was not issued by an authority that is trusted
+	ReasonExpired           = reason.Expired           // the certificate is no longer valid
+	ReasonNotYetValid       = reason.NotYetValid       // the certificate is not valid yet
+	ReasonWrongUsage        = reason.WrongUsage        // the certificate is not for this use (a server's where a client's is wanted)
+	ReasonTruncated         = reason.Truncated         // the stream ended without close_notify
+	ReasonReset             = reason.Reset             // the connection was reset
+	ReasonShutdown          = reason.Shutdown          // we ended it: Close, or the deadline of a drain
+	ReasonFailed            = reason.Failed            // an error of the service itself, or one that no other word names
 )
 
 // WithReason gives an error of a Handler its reason, for what no error of the

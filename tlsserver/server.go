@@ -61,7 +61,7 @@ type Server struct {
 	LingerTimeout time.Duration
 
 	// MinVersion and MaxVersion are TLS versions. 0: TLS 1.2 and TLS 1.3;
-	// nothing below TLS 1.2 is accepted.
+	// SetTrust refuses others than these two.
 	MinVersion, MaxVersion uint16
 
 	// TLS12CipherSuites are the suites for TLS 1.2; nil: all that have forward

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -89,3 +90,5 @@ func (p *program) demoClient(ctx context.Context, dialer *tlsclient.Dialer, addr
 	fmt.Fprintln(p.out, "disconnected")
 	return nil
 }
+
+func trimLine(s string) string { return strings.TrimRight(s, "\r\n") }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -39,7 +38,7 @@ func (p *program) version(c *cli.Context) error {
 	fmt.Fprintf(p.out, "tcps %s%s\n", v, revision)
 	fmt.Fprintf(p.out, "%s, %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	fmt.Fprintln(p.out, "TLS 1.2, TLS 1.3; groups: those of crypto/tls, post-quantum hybrids first")
-	fmt.Fprintln(p.out, "Unix sockets with mode and owner:", yesNo(runtime.GOOS != "windows"))
+	fmt.Fprintln(p.out, "owner and mode of Unix sockets:", yesNo(runtime.GOOS != "windows"))
 	fmt.Fprintln(p.out, "reload on SIGHUP:", yesNo(runtime.GOOS != "windows")+"; when files change: yes")
 	return nil
 }
@@ -50,5 +49,3 @@ func yesNo(b bool) string {
 	}
 	return "no"
 }
-
-func trimLine(s string) string { return strings.TrimRight(s, "\r\n") }
