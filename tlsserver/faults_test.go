@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -90,6 +91,9 @@ func TestCloseUnblocksAReadAtOnce(t *testing.T) {
 		}()
 		go c.Close() // lingers, as the client does not end
 		err := <-read
+		if _, again := c.Read(make([]byte, 1)); !errors.Is(again, net.ErrClosed) {
+			err = fmt.Errorf("a read after Close: %w", again)
+		}
 		got <- err
 		return err
 	}))

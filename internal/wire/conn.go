@@ -188,19 +188,25 @@ func (c *Conn) startClose() (linger, first bool) {
 	return c.linger > 0 && c.Conn.SetReadDeadline(past) == nil, true
 }
 
-// discard is the wait. It begins when the last reader has gone: a deadline that
-// is set anew before it has woken would not wake it at all.
+// discard is the wait.
 func (c *Conn) discard() {
+	c.setLingerDeadline()
+	io.Copy(io.Discard, lingerReader{c})
+}
+
+// setLingerDeadline first waits for the last reader to go: a deadline that is
+// set anew before it has woken would not wake it at all. Readers that come
+// later see that it is closed.
+func (c *Conn) setLingerDeadline() {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	until := time.Now().Add(c.linger)
 	if !c.abortUntil.IsZero() && c.abortUntil.Before(until) {
 		until = c.abortUntil
 	}
 	c.Conn.SetReadDeadline(until)
-	c.mu.Unlock()
-	io.Copy(io.Discard, lingerReader{c})
 }
 
 func (c *Conn) isClosed() bool {

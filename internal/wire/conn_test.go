@@ -355,3 +355,19 @@ func TestAResetThatAWriteMetIsNotReadAsAnEnd(t *testing.T) {
 		}
 	})
 }
+
+func TestAReadThatComesWhileCloseWaitsReturnsAtOnce(t *testing.T) {
+	ours, client := tcpPair(t)
+	c := wire.NewConn(ours)
+	c.SetLinger(time.Hour)
+	closed := make(chan struct{})
+	go func() { c.Close(); close(closed) }()
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF { // Close waits now
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Read: %v, want net.ErrClosed", err)
+	}
+	client.Close()
+	<-closed
+}
