@@ -322,12 +322,13 @@ func (s *Server) Close() error {
 func (s *Server) advance(to state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state == running {
-		close(s.drainBegunLocked())
-	}
+	wasRunning := s.state == running
 	s.state = max(s.state, to)
 	for l := range s.listeners {
 		(*l).Close()
+	}
+	if wasRunning { // only now: who hears of the drain may count on it
+		close(s.drainBegunLocked())
 	}
 	s.checkIdleLocked()
 }
