@@ -85,7 +85,7 @@ func badClients(foreign tls.Certificate) []badClient {
 
 func TestOf200ClientsTheBrokenHalfDoesNotHarmTheOther(t *testing.T) {
 	s := tlstest.NewUnstartedServer(t, greetEcho)
-	s.Config.HandshakeTimeout = 2 * time.Second
+	s.Config.HandshakeTimeout = 5 * time.Second
 	s.Trust.ClientCAs = s.Authority.Pool()
 	s.Start()
 	foreign := client(t, newAuthority(t), "mallory")
@@ -162,10 +162,14 @@ func openDescriptors(t *testing.T) int {
 }
 
 func TestMalformedAndOtherEndsHaveTheirWord(t *testing.T) {
-	s := tlstest.NewUnstartedServer(t, greetEcho)
-	s.Config.HandshakeTimeout = 100 * time.Millisecond
-	s.Trust.ClientCAs = s.Authority.Pool()
-	s.Start()
+	start := func(timeout time.Duration) *tlstest.Server {
+		s := tlstest.NewUnstartedServer(t, greetEcho)
+		s.Config.HandshakeTimeout = timeout
+		s.Trust.ClientCAs = s.Authority.Pool()
+		s.Start()
+		return s
+	}
+	patient, impatient := start(0), start(50*time.Millisecond)
 	want := map[string]tlsserver.Reason{
 		"no hello": "timeout:hello", "closed at once": "closed-before-hello", "half a hello": "timeout:hello",
 		"garbage": "not-tls", "garbage in a record": "malformed", "HTTP": "not-tls",
@@ -177,6 +181,10 @@ func TestMalformedAndOtherEndsHaveTheirWord(t *testing.T) {
 	for _, b := range badClients(client(t, newAuthority(t), "mallory")) {
 		if want[b.name] == "" {
 			continue
+		}
+		s := patient
+		if want[b.name] == "timeout:hello" {
+			s = impatient
 		}
 		nc, err := net.Dial("tcp", s.Addr)
 		if err != nil {
