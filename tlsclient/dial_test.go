@@ -266,10 +266,10 @@ func TestTheTimeoutDoesNotReachIntoTheConnection(t *testing.T) {
 		return err
 	}))
 	d := s.Dialer()
-	d.Timeout = 500 * time.Millisecond
+	d.Timeout = 2 * time.Second
 	start := time.Now()
 	c := s.Dial(d)
-	<-time.After(time.Until(start.Add(600 * time.Millisecond)))
+	<-time.After(time.Until(start.Add(2100 * time.Millisecond)))
 	close(say)
 	wantGreeting(t, c)
 }
