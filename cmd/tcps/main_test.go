@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 )
 
 // The scripts in testdata/script run the command as its users do: each is one
@@ -37,8 +38,23 @@ import (
 // Waiting is for events; deadline bounds it where a program is at fault.
 const deadline = 20 * time.Second
 
+// leakChecked looks for goroutines that the tests have left behind.
+type leakChecked struct{ m *testing.M }
+
+func (l leakChecked) Run() int {
+	code := l.m.Run()
+	if code != 0 {
+		return code
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"tcps": main})
+	testscript.Main(leakChecked{m}, map[string]func(){"tcps": main})
 }
 
 func TestScript(t *testing.T) { runScripts(t, "script") }
