@@ -6,9 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
+
+	"tcps/tlsserver"
 )
 
 // eachCommand calls f for every command that does something, with its name as
@@ -241,5 +244,27 @@ func TestServeListensOn8120ByDefault(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("listens on %q, want %q", got, want)
 		}
+	}
+}
+
+// What the flags say is what the server is told.
+func TestFlagsReachTheFieldsOfTheServer(t *testing.T) {
+	p := &program{stdio{strings.NewReader(""), io.Discard, io.Discard}}
+	command := p.serveCommand()
+	var got *tlsserver.Server
+	command.Action = func(c *cli.Context) (err error) {
+		got, err = serverOf(c)
+		return err
+	}
+	app := &cli.App{Name: "tcps", Commands: []*cli.Command{command}}
+	err := app.Run([]string{"tcps", "serve", "--max-handshakes", "7", "--max-hellos", "off", "--handshake-timeout", "3s", "--no-tickets", "--strict-sni"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (tlsserver.Limits{MaxHandshakes: 7, MaxHellos: -1}); got.Limits != want {
+		t.Errorf("limits %+v, want %+v", got.Limits, want)
+	}
+	if got.HandshakeTimeout != 3*time.Second || !got.SessionTicketsDisabled || !got.StrictSNI {
+		t.Errorf("timeout %v, no tickets %v, strict SNI %v", got.HandshakeTimeout, got.SessionTicketsDisabled, got.StrictSNI)
 	}
 }
