@@ -18,6 +18,8 @@ func notPEM(path string, data []byte) string {
 		return "not a PEM file but " + what + "; convert it: " + fmt.Sprintf(command, in, terminal.ShellWord(path+".pem"))
 	}
 	switch {
+	case len(data) == 0:
+		return "it is empty"
 	case bytes.HasPrefix(data, []byte{0xFF, 0xFE}), bytes.HasPrefix(data, []byte{0xFE, 0xFF}):
 		return convert("UTF-16 text", "iconv -f UTF-16 -t UTF-8 %s > %s")
 	case bytes.HasPrefix(data, []byte{0xFE, 0xED, 0xFE, 0xED}):

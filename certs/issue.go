@@ -32,11 +32,11 @@ type Request struct {
 	KeyType KeyType       // zero: ECDSAP256
 }
 
-// Issued is a new certificate with its private key.
+// Issued is a new certificate with its private key; without it, if it was signed for a request.
 type Issued struct {
 	Certificate tls.Certificate // with Leaf
 	CertPEM     []byte
-	KeyPEM      []byte   // PKCS#8
+	KeyPEM      []byte   // PKCS#8; nil without the key
 	Warnings    []string // sentences about what will not work everywhere
 
 	fileName string // what Write calls the files
@@ -60,29 +60,38 @@ func (a *Authority) issue(r Request) (*Issued, error) {
 	if len(r.Names) == 0 {
 		return nil, errors.New("at least one name is needed")
 	}
+	key, err := r.KeyType.generate()
+	if err != nil {
+		return nil, err
+	}
+	issued, err := a.certify(r, key.Public())
+	if err != nil {
+		return nil, err
+	}
+	issued.Certificate.PrivateKey = key
+	issued.KeyPEM, err = encodeKey(key)
+	return issued, err
+}
+
+// certify signs a certificate for a public key; the private one is not known here.
+func (a *Authority) certify(r Request, public crypto.PublicKey) (*Issued, error) {
 	issued := &Issued{}
 	template, err := a.template(r, issued)
 	if err != nil {
 		return nil, err
 	}
-	key, err := r.KeyType.generate()
-	if err != nil {
+	if template.SubjectKeyId, err = keyID(public); err != nil {
 		return nil, err
 	}
-	if template.SubjectKeyId, err = keyID(key.Public()); err != nil {
-		return nil, err
-	}
-	if _, ok := key.(*rsa.PrivateKey); ok {
+	if _, ok := public.(*rsa.PublicKey); ok {
 		template.KeyUsage |= x509.KeyUsageKeyEncipherment
 	}
-	if issued.Certificate.Leaf, err = a.sign(template, key.Public()); err != nil {
+	if issued.Certificate.Leaf, err = a.sign(template, public); err != nil {
 		return nil, err
 	}
 	issued.Certificate.Certificate = [][]byte{issued.Certificate.Leaf.Raw}
-	issued.Certificate.PrivateKey = key
 	issued.CertPEM = encodeCertificates(issued.Certificate.Leaf)
-	issued.KeyPEM, err = encodeKey(key)
-	return issued, err
+	return issued, nil
 }
 
 // sign makes the certificate and verifies it as a peer will: a mistake of ours must not leave this machine.

@@ -26,6 +26,10 @@ import (
 const createIn = "CERTS_TEST_CREATE_IN"
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(lockIn); dir != "" {
+		holdLock(dir)
+		return
+	}
 	if dir := os.Getenv(createIn); dir != "" {
 		a, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
 		if err != nil {
@@ -35,7 +39,8 @@ func TestMain(m *testing.M) {
 		fmt.Println(created, certs.Pin(a.Root()))
 		return
 	}
-	goleak.VerifyTestMain(m)
+	// certmagic's limiter of requests to an ACME authority is never stopped.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"))
 }
 
 // newAuthority makes an authority in memory for a machine named "box".

@@ -25,6 +25,8 @@ type Conn struct {
 	sni    string // from the ClientHello; set before the handshake ends
 	hello  bool   // the ClientHello has come; as sni
 
+	challenge bool // the ClientHello is an ACME challenge; as sni
+
 	trust *trust // that the handshake began under
 
 	slot     *slot     // for admission, until the handshake has ended

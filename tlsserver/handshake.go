@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
+	"tcps/certs"
 	"tcps/internal/reason"
 	"tcps/internal/wire"
 )
@@ -32,6 +34,9 @@ func (s *Server) handshake(c *Conn) error {
 	}
 	c.stream.Raw.SetDeadline(time.Time{})
 	c.established.Store(true)
+	if c.challenge {
+		return io.EOF // answered: there is nothing to serve
+	}
 	// SetTrust stores its value and then judges who is established: whoever
 	// comes too late for that sees the new value here.
 	if now := s.trust.Load(); now != c.trust {
@@ -54,11 +59,18 @@ func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error
 	if err := s.admission.turn(c.slot, c); err != nil {
 		return nil, err
 	}
+	trust := s.trust.Load()
+	if source, ok := trust.Source.(certs.ChallengeSource); ok {
+		if config := source.ChallengeConfig(hello); config != nil {
+			c.challenge = true
+			return config, nil
+		}
+	}
 	if s.RequireALPN && len(hello.SupportedProtos) == 0 {
 		c.stream.Raw.Write(alertNoApplicationProtocol)
 		return nil, &reason.Error{Reason: reason.ALPN, Err: errors.New("client offered no application protocol, and one is required")}
 	}
-	c.trust = s.trust.Load()
+	c.trust = trust
 	s.tickets.renew(c.trust.config)
 	return c.trust.config, nil
 }

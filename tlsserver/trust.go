@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tcps/certs"
 	"tcps/internal/reason"
@@ -53,6 +54,9 @@ type Trust struct {
 	Policy *Policy
 }
 
+// acmeTLS1 is the application protocol of the tls-alpn challenge.
+const acmeTLS1 = "acme-tls/1"
+
 // trust is a Trust in use.
 type trust struct {
 	*Trust
@@ -71,6 +75,9 @@ func (s *Server) SetTrust(t *Trust) error {
 	config, err := s.tlsConfig(t)
 	if err != nil {
 		return err
+	}
+	if _, ok := t.Source.(certs.ChallengeSource); ok && slices.Contains(s.NextProtos, acmeTLS1) {
+		return fmt.Errorf("tlsserver: the application protocol %s is for ACME challenges only (RFC 8737)", acmeTLS1)
 	}
 	s.trust.Store(&trust{Trust: t, config: config})
 	s.observe(TrustChanged{Trust: t, Ended: s.judgeAnew(t)})

@@ -1,0 +1,54 @@
+package certs
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/hex"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// defaultManagedLife is how long the certificates of a Manager last that a local authority signs: short, since another
+// one costs nothing.
+const defaultManagedLife = 7 * day
+
+// Issuer makes the authority the issuer of a Manager. life is how long a certificate lasts; zero means 7 days.
+func (a *Authority) Issuer(life time.Duration) Issuer {
+	if life == 0 {
+		life = defaultManagedLife
+	}
+	return &authorityIssuer{a, life}
+}
+
+// authorityIssuer is the authority as certmagic sees it.
+type authorityIssuer struct {
+	authority *Authority
+	life      time.Duration
+}
+
+func (i *authorityIssuer) prepare(config *certmagic.Config, names []string) (time.Duration, error) {
+	config.DisableARI = true
+	for _, name := range names {
+		if err := i.authority.Permits(name); err != nil {
+			return 0, err
+		}
+	}
+	return min(max(i.life/20, time.Second), checkTime), nil
+}
+
+func (i *authorityIssuer) issuer(*certmagic.Config) (certmagic.Issuer, error) { return i, nil }
+
+// IssuerKey names the root, so that what another root signed is not taken for its own.
+func (i *authorityIssuer) IssuerKey() string {
+	id := i.authority.root.SubjectKeyId
+	return "authority-" + hex.EncodeToString(id[:min(len(id), 8)])
+}
+
+func (i *authorityIssuer) Issue(_ context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+	issued, err := i.authority.SignCSR(csr, Request{For: i.life})
+	if err != nil {
+		return nil, err
+	}
+	return &certmagic.IssuedCertificate{Certificate: issued.CertPEM}, nil
+}

@@ -1,0 +1,199 @@
+package certs
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// A gate stands before an issuer, and is the only place that decides when a name may be tried again: whoever asks
+// earlier (certmagic's maintenance, a handshake, the loop) does not reach the issuer. So it is never hammered.
+type gate struct {
+	log   *slog.Logger
+	quiet bool // what an issuer of our own does at once is not worth a line
+
+	mu    sync.Mutex
+	tries map[string]*try // of names whose last attempt failed or is under way; guarded by mu, as all below
+	timer *time.Timer     // of the next attempt that is due
+}
+
+// A try is what is known of the attempts for a name.
+type try struct {
+	failures int
+	err      error     // of the last one
+	next     time.Time // before which there is none
+}
+
+// backOff is the time from one failure to the next attempt, by the number of failures; the last one repeats. An ACME
+// authority counts failed validations by the hour (Let's Encrypt: 5 for an account and name).
+var backOff = []time.Duration{
+	time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour,
+}
+
+// errNotYet is what the gate answers to who comes before the time.
+var errNotYet = errors.New("an attempt failed a short while ago, and it is not yet time for another")
+
+func newGate(log *slog.Logger, quiet bool) *gate {
+	g := &gate{log: log, quiet: quiet, tries: make(map[string]*try), timer: time.NewTimer(0)}
+	g.timer.Stop()
+	return g
+}
+
+// wrap puts the gate before an issuer.
+func (g *gate) wrap(inner certmagic.Issuer) certmagic.Issuer {
+	gated := gatedIssuer{gate: g, inner: inner}
+	if info, ok := inner.(certmagic.RenewalInfoGetter); ok {
+		return gatedACME{gated, info}
+	}
+	return gated
+}
+
+type gatedIssuer struct {
+	gate  *gate
+	inner certmagic.Issuer
+}
+
+// gatedACME passes on what certmagic looks for in an issuer of its own kind.
+type gatedACME struct {
+	gatedIssuer
+	certmagic.RenewalInfoGetter
+}
+
+func (i gatedIssuer) IssuerKey() string { return i.inner.IssuerKey() }
+
+// PreCheck lets an issuer refuse names that it never signs for.
+func (i gatedIssuer) PreCheck(ctx context.Context, names []string, interactive bool) error {
+	checker, ok := i.inner.(certmagic.PreChecker)
+	if !ok {
+		return nil
+	}
+	if err := checker.PreCheck(ctx, names, interactive); err != nil {
+		for _, name := range names {
+			err = i.gate.fail(ctx, name, err)
+		}
+		return certmagic.ErrNoRetry{Err: err}
+	}
+	return nil
+}
+
+// Issue makes one attempt, if it is time for one. certmagic must not try again by itself: ErrNoRetry.
+func (i gatedIssuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+	name := nameOfCSR(csr)
+	failures, ok := i.gate.enter(name)
+	if !ok {
+		return nil, certmagic.ErrNoRetry{Err: errNotYet}
+	}
+	i.gate.log.Log(ctx, i.gate.level(), "obtaining a certificate", "name", name, "issuer", i.inner.IssuerKey(), "attempt", failures+1)
+	ctx = context.WithValue(ctx, certmagic.AttemptsCtxKey, &failures) // after the first, ACME asks the staging authority first
+	issued, err := i.inner.Issue(ctx, csr)
+	if err != nil {
+		return nil, certmagic.ErrNoRetry{Err: i.gate.fail(ctx, name, err)}
+	}
+	i.gate.clear(name)
+	return issued, nil
+}
+
+// enter reports whether an attempt may be made now, and how many failed before.
+func (g *gate) enter(name string) (failures int, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.tries[name]
+	if t == nil {
+		return 0, true
+	}
+	return t.failures, !time.Now().Before(t.next)
+}
+
+// A noted error is one that the gate knows of already.
+type noted struct{ error }
+
+func (n noted) Unwrap() error { return n.error }
+
+func (g *gate) level() slog.Level {
+	if g.quiet {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
+
+// done notes how an attempt ended that did not fail at the issuer: at the storage, for instance.
+func (g *gate) done(ctx context.Context, name string, err error) {
+	if err == nil {
+		g.clear(name)
+		return
+	}
+	if _, ok := errors.AsType[noted](err); !ok && !errors.Is(err, errNotYet) {
+		g.fail(ctx, name, err)
+	}
+}
+
+func (g *gate) clear(name string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.tries, name)
+}
+
+// fail notes a failure, says so, and sets the time of the next attempt. That we end is no failure.
+func (g *gate) fail(ctx context.Context, name string, err error) error {
+	if ctx.Err() != nil {
+		return noted{err}
+	}
+	g.mu.Lock()
+	t := g.tries[name]
+	if t == nil {
+		t = &try{}
+		g.tries[name] = t
+	}
+	wait := backOff[min(t.failures, len(backOff)-1)]
+	t.failures++
+	t.err, t.next = inWordsOf(err), time.Now().Add(wait)
+	g.schedule()
+	g.mu.Unlock()
+	g.log.Error("no certificate was obtained", "name", name, "err", t.err, "next", t.next.UTC().Format(time.RFC3339))
+	return noted{err}
+}
+
+// schedule sets the timer to the earliest attempt that is to come. The caller holds mu.
+func (g *gate) schedule() {
+	var first time.Time
+	for _, t := range g.tries {
+		if first.IsZero() || t.next.Before(first) {
+			first = t.next
+		}
+	}
+	g.timer.Reset(time.Until(first))
+}
+
+// due is ready when the next attempt is.
+func (g *gate) due() <-chan time.Time { return g.timer.C }
+
+func (g *gate) ready(name string) bool {
+	_, ok := g.enter(name)
+	return ok
+}
+
+func (g *gate) failed(name string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tries[name] != nil
+}
+
+// state is what a client that is refused may be told of a name.
+func (g *gate) state(name string) (next time.Time, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.tries[name]
+	switch {
+	case t == nil:
+		return time.Time{}, nil
+	case time.Now().After(t.next):
+		return time.Time{}, t.err
+	}
+	return t.next, t.err
+}

@@ -1,0 +1,198 @@
+package certs
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/certmagic"
+)
+
+// begin looks at every name once, and starts the loop. What an authority of our own refuses is an error at once.
+func (m *Manager) begin(ctx context.Context) error {
+	background, cancel := context.WithCancel(context.Background())
+	m.cancel = cancel
+	for _, name := range m.names {
+		err := m.load(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			if m.patient {
+				continue // the loop obtains it
+			}
+			err = m.attempt(ctx, name)
+		}
+		if err != nil && !m.patient {
+			return err
+		}
+	}
+	m.report()
+	m.work.Go(func() { m.loop(background) })
+	return nil
+}
+
+// load brings what the storage has for a name into memory. A damaged certificate is moved out of the way, for it would
+// be in the way for ever: it counts as none, fs.ErrNotExist.
+func (m *Manager) load(ctx context.Context, name string) error {
+	moved, err := checkStored(ctx, m.Storage, m.magic.Issuers[0].IssuerKey(), name)
+	if m.sayMoved(ctx, moved, err); err != nil {
+		return err
+	}
+	old, had := m.current(name)
+	fresh, err := m.magic.CacheManagedCertificate(ctx, name)
+	if err != nil {
+		return err
+	}
+	if had && old.Hash() != fresh.Hash() {
+		m.cache.Remove([]string{old.Hash()})
+	}
+	return nil
+}
+
+// sayMoved tells what was found damaged in the storage.
+func (m *Manager) sayMoved(ctx context.Context, moved []string, err error) {
+	for _, text := range moved {
+		m.logger().Warn("the storage was damaged: moved aside, another one will be made", "what", text)
+	}
+	if err != nil && ctx.Err() == nil {
+		m.logger().Error("the storage could not be checked", "err", err)
+	}
+}
+
+// attempt obtains or renews the certificate for a name: once, since the gate lets nothing try again by itself.
+func (m *Manager) attempt(ctx context.Context, name string) error {
+	var err error
+	if m.patient {
+		moved, err := checkAccounts(ctx, m.Storage, m.magic.Issuers[0].IssuerKey())
+		m.sayMoved(ctx, moved, err)
+	}
+	if _, ok := m.current(name); ok {
+		err = m.magic.RenewCertAsync(ctx, name, false)
+	} else {
+		err = m.magic.ObtainCertAsync(ctx, name)
+	}
+	if err == nil {
+		m.mu.Lock()
+		delete(m.fresh, name) // it is loaded here
+		m.mu.Unlock()
+		err = m.load(ctx, name)
+	}
+	m.gate.done(ctx, name, err)
+	return err
+}
+
+// event hears from certmagic that a certificate was obtained or renewed, and is in the storage.
+func (m *Manager) event(_ context.Context, event string, data map[string]any) error {
+	if name, ok := data["identifier"].(string); ok && event == "cert_obtained" {
+		m.mu.Lock()
+		m.fresh[name] = true
+		m.mu.Unlock()
+		m.wake()
+	}
+	return nil
+}
+
+// loadFresh brings into memory what the storage has new.
+func (m *Manager) loadFresh(ctx context.Context) {
+	m.mu.Lock()
+	names := slices.Collect(maps.Keys(m.fresh))
+	clear(m.fresh)
+	m.mu.Unlock()
+	for _, name := range names {
+		if err := m.load(ctx, name); err != nil && ctx.Err() == nil {
+			m.logger().Error("a new certificate could not be loaded", "name", name, "err", err)
+		}
+	}
+}
+
+func (m *Manager) wake() {
+	select {
+	case m.poke <- struct{}{}:
+	default: // it is to wake already
+	}
+}
+
+// loop is the Manager's one goroutine: it starts the attempts that are due, and reports what has changed. certmagic's
+// own maintenance decides when a certificate is to be renewed, and makes the first attempt.
+func (m *Manager) loop(ctx context.Context) {
+	tick := time.NewTicker(m.check)
+	defer tick.Stop()
+	for {
+		for _, name := range m.list() {
+			m.tend(ctx, name)
+		}
+		m.loadFresh(ctx)
+		m.report()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-m.poke:
+		case <-m.gate.due():
+		}
+	}
+}
+
+// tend starts an attempt for a name that has no certificate, or whose renewal failed, when it is time for one.
+func (m *Manager) tend(ctx context.Context, name string) {
+	_, have := m.current(name)
+	failed := m.gate.failed(name)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.busy[name] || have && !failed || !m.gate.ready(name) {
+		return
+	}
+	m.busy[name] = true
+	m.work.Go(func() {
+		if err := m.attempt(ctx, name); err != nil && ctx.Err() == nil {
+			m.logger().Debug("attempt ended", "name", name, "err", err)
+		}
+		m.mu.Lock()
+		delete(m.busy, name)
+		m.mu.Unlock()
+		m.wake()
+	})
+}
+
+// report tells Changed of every certificate that is another one than before.
+func (m *Manager) report() {
+	for _, name := range m.list() {
+		c, ok := m.current(name)
+		if !ok {
+			continue
+		}
+		m.mu.Lock()
+		before := m.leaves[name]
+		m.leaves[name] = c.Leaf
+		m.mu.Unlock()
+		if before != nil && before.Equal(c.Leaf) {
+			continue
+		}
+		if before != nil {
+			m.logger().Info("certificate replaced", "name", name, "certificate", OneLine(c.Leaf))
+		}
+		if m.Changed != nil {
+			m.Changed(name, c.Leaf)
+		}
+	}
+}
+
+// ask adds a name that a client asked for, if it matches OnDemand, and the rate of new names permits it.
+func (m *Manager) ask(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if slices.Contains(m.names, name) || !m.demand.take() {
+		return
+	}
+	m.names = append(m.names, name)
+	m.wake()
+}
+
+// keySource makes the keys of certmagic's certificates.
+type keySource struct{ t KeyType }
+
+func (k keySource) GenerateKey() (crypto.PrivateKey, error) { return k.t.generate() }
+
+var _ certmagic.KeyGenerator = keySource{}
