@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -218,6 +219,11 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		if err != nil {
 			return fileFailure(err, makesPair)
 		}
+		for i, leaf := range files.Leaves() {
+			if err := checkForClients(pairs[i].Cert, leaf); err != nil {
+				return err
+			}
+		}
 		p.warn(files.Warnings())
 		d.Source = files
 	}
@@ -239,6 +245,17 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		d.RootCAs = pool
 	}
 	return nil
+}
+
+// checkForClients refuses a certificate that no server takes from a client, as
+// those are that ACME authorities issue.
+func checkForClients(file string, leaf *x509.Certificate) error {
+	uses := leaf.ExtKeyUsage
+	if len(uses)+len(leaf.UnknownExtKeyUsage) == 0 || slices.Contains(uses, x509.ExtKeyUsageClientAuth) || slices.Contains(uses, x509.ExtKeyUsageAny) {
+		return nil
+	}
+	return failure(fmt.Errorf("certificate %q is not for clients (extended key usage): servers refuse it from one", file),
+		"public authorities no longer issue certificates for clients; the local one does: tcps certs issue --client NAME")
 }
 
 func (p *program) warn(warnings []string) {

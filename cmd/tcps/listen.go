@@ -33,7 +33,7 @@ func (s *serving) readEndpoints(c *cli.Context) error {
 	if s.secure() {
 		return nil
 	}
-	for _, flag := range []string{"cert", "key", "min", "max", "tls12-ciphers", "no-tickets", "alpn", "alpn-required", "strict-sni"} {
+	for _, flag := range []string{"cert", "key", "min", "max", "tls12-ciphers", "no-tickets", "alpn", "alpn-required", "strict-sni", "local", "for", "acme", "acme-on-demand"} {
 		if c.IsSet(flag) {
 			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s, but no listener speaks TLS", flag)
 		}
@@ -72,9 +72,7 @@ type listening struct {
 func (s *serving) listen(ctx context.Context) (all []listening, err error) {
 	defer func() {
 		if err != nil {
-			for _, l := range all {
-				l.Close()
-			}
+			closeAll(all)
 		}
 	}()
 	for _, e := range s.endpoints {
@@ -90,6 +88,12 @@ func (s *serving) listen(ctx context.Context) (all []listening, err error) {
 	return all, nil
 }
 
+func closeAll(listeners []listening) {
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
 func listenHint(err error) []string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -103,11 +107,11 @@ func listenHint(err error) []string {
 }
 
 // announce says what is served where, and how to try it.
-func (s *serving) announce(c *cli.Context, listeners []listening) {
+func (s *serving) announce(c *cli.Context, listeners []listening, local bool) {
 	for _, l := range listeners {
 		s.log.Info("serving", "service", s.name, "endpoint", l.endpoint.String())
 	}
-	if len(s.trust.pairs) > 0 {
+	if !local {
 		return
 	}
 	for _, l := range listeners {

@@ -10,33 +10,28 @@ import (
 	"tcps/certs"
 )
 
-// localSource is the embedded default: without certificate files, the local
+// manageLocally is the embedded default: without certificate files, the local
 // authority issues for localhost, this machine's name and the addresses that
-// are listened on. It is nil where there are files.
-func (s *serving) localSource(c *cli.Context) (certs.Source, error) {
-	if len(s.trust.pairs) > 0 {
-		return nil, nil
-	}
+// are listened on.
+func (p *program) manageLocally(c *cli.Context, s *serving, m *certs.Manager) error {
 	dir, err := authorityDir(c)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	authority, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
 	if err != nil {
-		return nil, failure(err, "\"tcps certs init --force\" makes a new authority; --cert and --key use files instead")
+		return failure(err, "\"tcps certs init --force\" makes a new authority; --cert and --key use files instead")
 	}
 	if created {
 		s.log.Info("made a local authority, which may only sign for local names", "root", rootFile(dir))
 	}
 	names, leftOut := authority.ServerNames(s.localNames()...)
 	if len(leftOut) > 0 {
-		s.log.Warn("the local authority does not permit some names, the certificate goes without them", "names", leftOut)
+		s.log.Warn("the local authority does not permit some names, the service goes without certificates for them", "names", leftOut)
 	}
-	source, err := authority.Source(names, 0)
-	if err != nil {
-		return nil, failure(err)
-	}
-	return source, nil
+	m.Names = append(list(c, "local"), names...)
+	m.Issuer = authority.Issuer(durationOf(c, "for"))
+	return nil
 }
 
 // localNames are what a client may call this server.

@@ -69,7 +69,7 @@ func (p *program) serveCommand() *cli.Command {
 			stateFlag(),
 			logFlag(),
 			boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-		}, trustFlags()...),
+		}, append(trustFlags(), managedFlags()...)...),
 	}
 }
 
@@ -101,12 +101,12 @@ func (p *program) serve(c *cli.Context) error {
 	}
 	r := &reloader{config: s.trust, server: s.server, log: s.log}
 	watcher := certs.NewWatcher(r.paths()...) // before the files are read, so that no change is missed
-	if s.secure() {
-		source, err := s.localSource(c)
-		if err != nil {
-			return err
-		}
-		if err := r.load(source); err != nil {
+	managed, err := p.managedOf(c, s)
+	if err != nil {
+		return err
+	}
+	if s.secure() && managed == nil {
+		if err := r.load(nil); err != nil {
 			return err
 		}
 	}
@@ -114,9 +114,19 @@ func (p *program) serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if managed != nil {
+		defer closeAll(listeners) // where something fails before they are served
+		if err := managed.start(c.Context, listeners); err != nil {
+			return err
+		}
+		defer managed.close()
+		if err := r.load(managed.manager); err != nil {
+			return err
+		}
+	}
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	s.say(func() { s.announce(c, listeners) })
+	s.say(func() { s.announce(c, listeners, managed != nil && managed.acme == nil) })
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	var watching sync.WaitGroup
