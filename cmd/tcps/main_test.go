@@ -28,6 +28,8 @@ import (
 //	expectexit NAME CODE                waits for its end; stdout and stderr are its then
 //	peer NAME STEP…                     a server of the test's own on 127.0.0.1; $NAME is its port
 //	caller NAME PORT STEP…              a client of the test's own; the steps are in peer_test.go
+//	freeport, challdns, pebble, rfc2136, responder, renewnow, relay
+//	                                    an ACME authority and what goes with it (acme_test.go, acme_dns_test.go, acme_responder_test.go)
 //	closedport VARIABLE                 a port on which nobody listens, and nobody will
 //	mode FILE 0600                      checks permissions
 //	exactly NAME|stdout|FILE TEXT       checks the whole of a content, with Go's escapes
@@ -43,6 +45,7 @@ type leakChecked struct{ m *testing.M }
 
 func (l leakChecked) Run() int {
 	code := l.m.Run()
+	removeACMETools()
 	if code != 0 {
 		return code
 	}
@@ -70,6 +73,8 @@ func runScripts(t *testing.T, folder string) {
 			"start": cmdStart, "send": cmdSend, "closein": cmdCloseIn, "waitfor": cmdWaitFor,
 			"signal": cmdSignal, "interrupt": cmdInterrupt, "expectexit": cmdExpectExit,
 			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,
+			"freeport": cmdFreePort, "challdns": cmdChallDNS, "pebble": cmdPebble, "rfc2136": cmdRFC2136,
+			"responder": cmdResponder, "renewnow": cmdRenewNow, "relay": cmdRelay,
 			"mode": cmdMode, "exactly": cmdExactly, "jsonlines": cmdJSONLines, "atmost": cmdAtMost,
 		},
 		Condition: func(name string) (bool, error) {
