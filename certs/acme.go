@@ -136,6 +136,14 @@ func (a *ACME) issuer(config *certmagic.Config) (certmagic.Issuer, error) {
 	if a.directory() == LetsEncrypt {
 		template.TestCA = LetsEncryptStaging // for what is tried again
 	}
+	if a.Email == "" {
+		// certmagic takes the folder of an account without an address, which another attempt is just making, for an
+		// address.
+		template.NewAccountFunc = func(_ context.Context, _ *certmagic.ACMEIssuer, account acme.Account) (acme.Account, error) {
+			account.Contact = nil
+			return account, nil
+		}
+	}
 	if a.KeyID != "" {
 		template.ExternalAccount = &acme.EAB{KeyID: a.KeyID, MACKey: a.MACKey}
 	}
