@@ -60,6 +60,7 @@ func bareCause(err error) error {
 type contents struct {
 	certificates []*x509.Certificate
 	keys         []crypto.Signer
+	sealed       []opener // keys that are encrypted, until unseal
 	others       []string // types of blocks that are neither, nor parameters
 }
 
@@ -73,7 +74,7 @@ func parsePEM(path string, data []byte) (*contents, error) {
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
-		if err := c.add(path, blocks+1, block); err != nil {
+		if err := c.add(blocks+1, block); err != nil {
 			return nil, err
 		}
 	}
@@ -86,7 +87,7 @@ func parsePEM(path string, data []byte) (*contents, error) {
 	return c, nil
 }
 
-func (c *contents) add(path string, number int, block *pem.Block) error {
+func (c *contents) add(number int, block *pem.Block) error {
 	switch block.Type {
 	case "CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
@@ -96,7 +97,8 @@ func (c *contents) add(path string, number int, block *pem.Block) error {
 		c.certificates = append(c.certificates, cert)
 	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
 		if block.Headers["DEK-Info"] != "" {
-			return errors.New(encryptedKey(path))
+			c.sealed = append(c.sealed, sealedPEM(block))
+			return nil
 		}
 		key, err := parseKey(block.Bytes)
 		if err != nil {
@@ -104,12 +106,51 @@ func (c *contents) add(path string, number int, block *pem.Block) error {
 		}
 		c.keys = append(c.keys, key)
 	case "ENCRYPTED PRIVATE KEY":
-		return errors.New(encryptedKey(path))
+		open, err := sealedPKCS8(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("private key in PEM block %d: %w", number, err)
+		}
+		c.sealed = append(c.sealed, open)
 	case "EC PARAMETERS", "DH PARAMETERS":
 	default:
 		c.others = append(c.others, block.Type)
 	}
 	return nil
+}
+
+// readAny reads PEM, or one certificate or key in DER form, and opens what is encrypted.
+func readAny(path string, data []byte, ask Passphrase) (*contents, error) {
+	if !bytes.Contains(data, []byte("-----BEGIN")) {
+		c, err := parseDER(data)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			return c, c.unseal(path, ask)
+		}
+	}
+	c, err := parsePEM(path, data)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.unseal(path, ask)
+}
+
+// parseDER reads certificates or a key in DER form; nil, nil means that data is neither.
+func parseDER(data []byte) (*contents, error) {
+	if certificates, err := x509.ParseCertificates(data); err == nil && len(certificates) > 0 {
+		return &contents{certificates: certificates}, nil
+	}
+	if key, err := parseKey(data); err == nil {
+		return &contents{keys: []crypto.Signer{key}}, nil
+	}
+	open, err := sealedPKCS8(data)
+	if err == errNotSealed {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("private key: %w", err)
+	}
+	return &contents{sealed: []opener{open}}, nil
 }
 
 // parseKey reads a private key in any of its three encodings, and refuses kinds that TLS cannot sign with.
