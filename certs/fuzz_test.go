@@ -2,6 +2,7 @@ package certs_test
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,10 +47,16 @@ func FuzzLoadCertificatePEM(f *testing.F) {
 		if _, _, err := certs.LoadPool(certPath); err != nil {
 			wantError(t, err, "load authority ")
 		}
-		if text, err := certs.DescribeFile(certPath); err != nil {
+		d, err := certs.DescribeFile(certPath, certs.DescribeOptions{})
+		if err != nil {
 			wantError(t, err, "describe ")
-		} else if strings.Contains(text, "\x1b") {
+			return
+		}
+		if text := d.String(); strings.Contains(text, "\x1b") {
 			t.Errorf("unsafe for a terminal: %q", text)
+		}
+		if _, err := json.Marshal(d); err != nil {
+			t.Error(err)
 		}
 	})
 }

@@ -1,0 +1,86 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+)
+
+// KeyDescription says of a private key what its public half tells, and never more.
+type KeyDescription struct {
+	Type        string      `json:"type,omitempty"` // and size; empty if it could not be opened
+	Pin         string      `json:"pin,omitempty"`
+	Encryption  *Encryption `json:"encryption,omitempty"`  // nil: it is not encrypted
+	Certificate int         `json:"certificate,omitempty"` // of the file, counted from 1, to which it belongs; 0: none
+	Problems    []Problem   `json:"problems,omitempty"`
+}
+
+// addKey reads a key in DER form; block is what it came in, nil outside of PEM.
+func (r *describing) addKey(der []byte, block *pem.Block) error {
+	var d KeyDescription
+	switch {
+	case block != nil && block.Headers["DEK-Info"] != "":
+		d.Encryption = pemEncryption(block.Headers["DEK-Info"])
+	case block == nil || block.Type == "ENCRYPTED PRIVATE KEY":
+		d.Encryption = pkcs8Encryption(der)
+	}
+	var public []byte
+	key, err := parseKey(der)
+	if d.Encryption != nil {
+		d.Problems = d.Encryption.problems()
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	if key != nil {
+		d.Type = keyInWords(key.Public())
+		if public, err = x509.MarshalPKIXPublicKey(key.Public()); err != nil {
+			return err
+		}
+		d.Pin = pinOf(public)
+		if text := weakKey(key.Public()); text != "" {
+			d.Problems = append(d.Problems, Problem{"weak-key", text})
+		}
+	}
+	r.Keys, r.publicKeys = append(r.Keys, d), append(r.publicKeys, public)
+	return nil
+}
+
+// findCertificate looks for the certificate that the key belongs to, among those of its file.
+func (d *KeyDescription) findCertificate(public []byte, certificates []*x509.Certificate) {
+	if public == nil || len(certificates) == 0 {
+		return
+	}
+	for i, c := range certificates {
+		if bytes.Equal(c.RawSubjectPublicKeyInfo, public) {
+			d.Certificate = i + 1
+			break
+		}
+	}
+	switch {
+	case d.Certificate == 0:
+		d.Problems = append(d.Problems, Problem{"key-mismatch", "it does not belong to the first certificate of the file, nor to another one there"})
+	case d.Certificate > 1:
+		d.Problems = append(d.Problems, Problem{"key-mismatch", fmt.Sprintf("it does not belong to the first certificate of the file but to number %d", d.Certificate)})
+	}
+}
+
+// String says it in words.
+func (d KeyDescription) String() string {
+	var w words
+	switch {
+	case d.Encryption == nil:
+		w.line("private key", "%s", d.Type)
+	case d.Type == "":
+		w.line("private key", "encrypted: %s", d.Encryption)
+	default:
+		w.line("private key", "%s, encrypted: %s", d.Type, d.Encryption)
+	}
+	if d.Pin != "" {
+		w.line("pin", "%s", d.Pin)
+	}
+	w.problems(d.Problems)
+	return w.String()
+}
