@@ -115,6 +115,7 @@ type describing struct {
 	DescribeOptions
 
 	name         string
+	passphrase   []byte // once it was asked for
 	certificates []*x509.Certificate
 	publicKeys   [][]byte // SubjectPublicKeyInfo, parallel to Keys; nil if encrypted
 	lists        []*x509.RevocationList
@@ -132,8 +133,8 @@ func (r *describing) read(data []byte) error {
 		}
 		return nil
 	}
-	if err := r.addKey(data, nil); err == nil || errors.Is(err, ErrWrongPassphrase) {
-		return err
+	if _, err := parseKey(data); err == nil || pkcs8Encryption(data) != nil {
+		return r.addKey(data, nil)
 	}
 	if request, err := x509.ParseCertificateRequest(data); err == nil {
 		r.addRequest(request)

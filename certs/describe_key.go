@@ -2,8 +2,10 @@ package certs
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 )
 
@@ -19,21 +21,26 @@ type KeyDescription struct {
 // addKey reads a key in DER form; block is what it came in, nil outside of PEM.
 func (r *describing) addKey(der []byte, block *pem.Block) error {
 	var d KeyDescription
+	var open opener
+	var key crypto.Signer
+	var err error
 	switch {
 	case block != nil && block.Headers["DEK-Info"] != "":
-		d.Encryption = pemEncryption(block.Headers["DEK-Info"])
+		d.Encryption, open = pemEncryption(block.Headers["DEK-Info"]), sealedPEM(block)
 	case block == nil || block.Type == "ENCRYPTED PRIVATE KEY":
 		d.Encryption = pkcs8Encryption(der)
+		open, _ = sealedPKCS8(der) // nil for what is too old, or damaged: it stays closed
 	}
-	var public []byte
-	key, err := parseKey(der)
-	if d.Encryption != nil {
+	if d.Encryption == nil {
+		key, err = parseKey(der)
+	} else {
 		d.Problems = d.Encryption.problems()
-		err = nil
+		key, err = r.open(open)
 	}
 	if err != nil {
 		return err
 	}
+	var public []byte
 	if key != nil {
 		d.Type = keyInWords(key.Public())
 		if public, err = x509.MarshalPKIXPublicKey(key.Public()); err != nil {
@@ -46,6 +53,23 @@ func (r *describing) addKey(der []byte, block *pem.Block) error {
 	}
 	r.Keys, r.publicKeys = append(r.Keys, d), append(r.publicKeys, public)
 	return nil
+}
+
+// open opens an encrypted key if there is a passphrase; nil, nil means that it stays closed.
+func (r *describing) open(open opener) (crypto.Signer, error) {
+	if open == nil || r.Passphrase == nil || len(r.Keys) >= maxSealedKeys {
+		return nil, nil
+	}
+	if r.passphrase == nil {
+		passphrase, err := r.Passphrase(r.name)
+		if errors.Is(err, ErrPassphraseNeeded) {
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		r.passphrase = passphrase
+	}
+	return open(r.passphrase)
 }
 
 // findCertificate looks for the certificate that the key belongs to, among those of its file.

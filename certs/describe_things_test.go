@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"os/exec"
 	"path/filepath"
@@ -296,6 +297,18 @@ func TestDescribeSaysHowAKeyIsEncrypted(t *testing.T) {
 			}
 			if test.weak {
 				wantCodes(t, d.Keys[0].Problems, "weak-encryption")
+			}
+			if test.name == "old" { // too old to be opened
+				return
+			}
+			d, err := certs.DescribeFile(path, certs.DescribeOptions{Passphrase: func(string) ([]byte, error) { return []byte("secret"), nil }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantText(t, d.String(), "private key:  ECDSA P-256, encrypted: "+test.want+"\npin:          "+certs.Pin(one.Certificate.Leaf)+"\n")
+			_, err = certs.DescribeFile(path, certs.DescribeOptions{Passphrase: func(string) ([]byte, error) { return []byte("wrong"), nil }})
+			if !errors.Is(err, certs.ErrWrongPassphrase) {
+				t.Errorf("error %v, want that the passphrase is wrong", err)
 			}
 		})
 	}

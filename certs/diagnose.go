@@ -60,7 +60,7 @@ func derContent(data []byte) []byte {
 
 // holdsInstead says what a file without a certificate holds, given the types of its other PEM blocks.
 func holdsInstead(path string, c *contents) string {
-	if len(c.keys) > 0 {
+	if len(c.keys)+len(c.sealed) > 0 {
 		return "a private key, not a certificate"
 	}
 	if len(c.others) == 0 {
@@ -103,9 +103,4 @@ func holdsNoKey(path string, c *contents) string {
 		return "a certificate, not a private key"
 	}
 	return "no private key"
-}
-
-func encryptedKey(path string) string {
-	return fmt.Sprintf("the private key is encrypted; decrypt it: openssl pkey -in %s -out %s",
-		terminal.ShellWord(path), terminal.ShellWord(path+".plain"))
 }

@@ -66,13 +66,14 @@ func bareCause(err error) error {
 type contents struct {
 	certificates []*x509.Certificate
 	keys         []crypto.Signer
+	sealed       []opener // keys that are encrypted, until unseal
 	others       []string // types of blocks that are neither, nor parameters
 }
 
 // parsePEM reads every block of data; path only appears in errors and the commands that they recommend.
 func parsePEM(path string, data []byte) (*contents, error) {
 	c := &contents{}
-	err := eachBlock(path, data, func(number int, block *pem.Block) error { return c.add(path, number, block) })
+	err := eachBlock(path, data, c.add)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func eachBlock(path string, data []byte, add func(number int, block *pem.Block) 
 	return nil
 }
 
-func (c *contents) add(path string, number int, block *pem.Block) error {
+func (c *contents) add(number int, block *pem.Block) error {
 	switch block.Type {
 	case "CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
@@ -111,7 +112,8 @@ func (c *contents) add(path string, number int, block *pem.Block) error {
 		c.certificates = append(c.certificates, cert)
 	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
 		if block.Headers["DEK-Info"] != "" {
-			return errors.New(encryptedKey(path))
+			c.sealed = append(c.sealed, sealedPEM(block))
+			return nil
 		}
 		key, err := parseKey(block.Bytes)
 		if err != nil {
@@ -119,12 +121,51 @@ func (c *contents) add(path string, number int, block *pem.Block) error {
 		}
 		c.keys = append(c.keys, key)
 	case "ENCRYPTED PRIVATE KEY":
-		return errors.New(encryptedKey(path))
+		open, err := sealedPKCS8(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("private key in PEM block %d: %w", number, err)
+		}
+		c.sealed = append(c.sealed, open)
 	case "EC PARAMETERS", "DH PARAMETERS":
 	default:
 		c.others = append(c.others, block.Type)
 	}
 	return nil
+}
+
+// readAny reads PEM, or one certificate or key in DER form, and opens what is encrypted.
+func readAny(path string, data []byte, ask Passphrase) (*contents, error) {
+	if !bytes.Contains(data, []byte("-----BEGIN")) {
+		c, err := parseDER(data)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			return c, c.unseal(path, ask)
+		}
+	}
+	c, err := parsePEM(path, data)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.unseal(path, ask)
+}
+
+// parseDER reads certificates or a key in DER form; nil, nil means that data is neither.
+func parseDER(data []byte) (*contents, error) {
+	if certificates, err := x509.ParseCertificates(data); err == nil && len(certificates) > 0 {
+		return &contents{certificates: certificates}, nil
+	}
+	if key, err := parseKey(data); err == nil {
+		return &contents{keys: []crypto.Signer{key}}, nil
+	}
+	open, err := sealedPKCS8(data)
+	if err == errNotSealed {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("private key: %w", err)
+	}
+	return &contents{sealed: []opener{open}}, nil
 }
 
 // parseKey reads a private key in any of its three encodings, and refuses kinds that TLS cannot sign with.

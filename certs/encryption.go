@@ -66,10 +66,7 @@ func pemEncryption(header string) *Encryption {
 
 // pkcs8Encryption reads how an EncryptedPrivateKeyInfo (RFC 5958, 3) is encrypted. It is nil if der is none.
 func pkcs8Encryption(der []byte) *Encryption {
-	var info struct {
-		Algorithm pkix.AlgorithmIdentifier
-		Data      []byte
-	}
+	var info encryptedPrivateKeyInfo
 	if rest, err := asn1.Unmarshal(der, &info); err != nil || len(rest) > 0 {
 		return nil
 	}
@@ -78,7 +75,7 @@ func pkcs8Encryption(der []byte) *Encryption {
 
 func encryptionOf(a pkix.AlgorithmIdentifier) *Encryption {
 	oid := a.Algorithm.String()
-	if oid == "1.2.840.113549.1.5.13" {
+	if a.Algorithm.Equal(oidPBES2) {
 		return pbes2Encryption(a.Parameters.FullBytes)
 	}
 	e := &Encryption{Cipher: oid, KDF: "unknown"}
@@ -95,34 +92,24 @@ func encryptionOf(a pkix.AlgorithmIdentifier) *Encryption {
 
 // pbes2Encryption reads PBES2-params with PBKDF2 (RFC 8018, A.2 and A.4) or scrypt (RFC 7914, 7).
 func pbes2Encryption(der []byte) *Encryption {
-	var parameters struct{ KDF, Cipher pkix.AlgorithmIdentifier }
+	var parameters pbes2Params
 	if _, err := asn1.Unmarshal(der, &parameters); err != nil {
 		return &Encryption{Cipher: "unknown", KDF: "unknown"}
 	}
 	e := &Encryption{Cipher: nameOf(parameters.Cipher.Algorithm), KDF: nameOf(parameters.KDF.Algorithm)}
 	e.Weak = encryptionAlgorithms[parameters.Cipher.Algorithm.String()].weak
-	switch parameters.KDF.Algorithm.String() {
-	case "1.2.840.113549.1.5.12":
-		var kdf struct {
-			Salt   []byte
-			Rounds int
-			Length int                      `asn1:"optional"`
-			Digest pkix.AlgorithmIdentifier `asn1:"optional"`
-		}
+	switch {
+	case parameters.KDF.Algorithm.Equal(oidPBKDF2):
+		var kdf pbkdf2Params
 		e.KDF = "PBKDF2"
 		if _, err := asn1.Unmarshal(parameters.KDF.Parameters.FullBytes, &kdf); err == nil {
-			digest := "HMAC-SHA-1" // the default
-			if len(kdf.Digest.Algorithm) > 0 {
-				digest = nameOf(kdf.Digest.Algorithm)
+			if len(kdf.PRF.Algorithm) == 0 {
+				kdf.PRF.Algorithm = pbkdf2PRFs[0].oid
 			}
-			e.KDF, e.Rounds = "PBKDF2 with "+digest, kdf.Rounds
+			e.KDF, e.Rounds = "PBKDF2 with "+nameOf(kdf.PRF.Algorithm), kdf.Rounds
 		}
-	case "1.3.6.1.4.1.11591.4.11":
-		var kdf struct {
-			Salt    []byte
-			N, R, P int
-			Length  int `asn1:"optional"`
-		}
+	case parameters.KDF.Algorithm.Equal(oidScrypt):
+		var kdf scryptParams
 		e.KDF = "scrypt"
 		if _, err := asn1.Unmarshal(parameters.KDF.Parameters.FullBytes, &kdf); err == nil {
 			e.KDF = fmt.Sprintf("scrypt with N=%d, r=%d, p=%d", kdf.N, kdf.R, kdf.P)
