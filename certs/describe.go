@@ -184,7 +184,7 @@ func (r *describing) addBlock(number int, block *pem.Block) error {
 
 func (r *describing) addCertificate(c *x509.Certificate) {
 	r.certificates = append(r.certificates, c)
-	r.Certificates = append(r.Certificates, describeCertificate(c, r.Now))
+	r.Certificates = append(r.Certificates, DescribeCertificate(c, r.Now))
 }
 
 func (r *describing) addRequest(request *x509.CertificateRequest) {

@@ -40,7 +40,7 @@ func OneLine(c *x509.Certificate) string {
 // Describe says in words, a line each, what c is, for whom, by whom, for how long, with what key, what it may
 // do, and what is wrong with it. What comes out of the certificate is made safe to print on a terminal.
 func Describe(c *x509.Certificate) string {
-	return describeCertificate(c, time.Now()).String()
+	return DescribeCertificate(c, time.Now()).String()
 }
 
 // CertificateDescription says what one certificate is.
@@ -81,7 +81,8 @@ const (
 	KindOther           CertificateKind = "other" // for nothing that TLS does
 )
 
-func describeCertificate(c *x509.Certificate, now time.Time) CertificateDescription {
+// DescribeCertificate says what c is and, as of now, what is wrong with it.
+func DescribeCertificate(c *x509.Certificate, now time.Time) CertificateDescription {
 	return CertificateDescription{
 		Kind:        kindOf(c),
 		SelfSigned:  isSelfSigned(c),

@@ -30,6 +30,7 @@ func (p *program) certsCommand() *cli.Command {
 			p.certsInitCommand(),
 			p.certsIssueCommand(),
 			p.certsShowCommand(),
+			p.certsVerifyCommand(),
 		},
 	}
 }
