@@ -13,6 +13,7 @@ require (
 	go.uber.org/goleak v1.3.0
 	golang.org/x/sys v0.37.0
 	golang.org/x/term v0.36.0
+	software.sslmate.com/src/go-pkcs12 v0.7.4
 )
 
 require (

@@ -62,9 +62,10 @@ func bareCause(err error) error {
 	return err
 }
 
-// contents is what a PEM file holds, in order.
+// contents is what a file holds, in order.
 type contents struct {
 	certificates []*x509.Certificate
+	chain        int // how many of them, from the first on, belong together; 0: all
 	keys         []crypto.Signer
 	sealed       []opener // keys that are encrypted, until unseal
 	others       []string // types of blocks that are neither, nor parameters
@@ -133,8 +134,11 @@ func (c *contents) add(number int, block *pem.Block) error {
 	return nil
 }
 
-// readAny reads PEM, or one certificate or key in DER form, and opens what is encrypted.
+// readAny reads PEM, PKCS#12, or one certificate or key in DER form, and opens what is encrypted.
 func readAny(path string, data []byte, ask Passphrase) (*contents, error) {
+	if isPKCS12(data) {
+		return readPKCS12(path, data, ask)
+	}
 	if !bytes.Contains(data, []byte("-----BEGIN")) {
 		c, err := parseDER(data)
 		if err != nil {
@@ -181,6 +185,11 @@ func parseKey(der []byte) (crypto.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a PKCS#8, PKCS#1 or SEC1 key: %s", terminal.Printable(err.Error()))
 	}
+	return signerOf(key)
+}
+
+// signerOf refuses kinds of keys that TLS cannot sign with.
+func signerOf(key any) (crypto.Signer, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		return k, nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,5 +132,24 @@ func TestAnEncryptedKeyBesideAnAuthorityIsLeftAlone(t *testing.T) {
 	}
 	if _, _, err := certs.LoadPool(write(t, t.TempDir(), "ca.pem", root, key)); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAPassphraseIsCheckedBeforeItIsUsed(t *testing.T) {
+	for _, name := range []string{"pkcs8-pbkdf2.key", "old-3des.key", "leaf-and-key.pem", "java.p12"} {
+		if err := certs.CheckPassphrase(kept(name), []byte("changeit")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		err := certs.CheckPassphrase(kept(name), []byte("tr0ub4dor"))
+		if !errors.Is(err, certs.ErrWrongPassphrase) {
+			t.Errorf("%s: %v", name, err)
+		}
+		wantError(t, err, name)
+	}
+	if err := certs.CheckPassphrase(kept("leaf.pem"), nil); err != nil {
+		t.Errorf("not encrypted: %v", err)
+	}
+	if err := certs.CheckPassphrase(kept("missing"), nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
 	}
 }

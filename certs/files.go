@@ -12,8 +12,8 @@ import (
 
 // Pair names the files of one certificate.
 type Pair struct {
-	Cert string // PEM: the certificate first, then the chain up to the authority; possibly the private key too
-	Key  string // PEM or DER, encrypted perhaps; empty: the key is in the Cert file
+	Cert string // PEM: the certificate first, then the chain up to the authority; possibly the private key too. Or PKCS#12
+	Key  string // PEM, DER or PKCS#12, encrypted perhaps; empty: the key is in the Cert file
 
 	// Passphrase is asked for the passphrase of a file that is encrypted. nil: such a file is ErrPassphraseNeeded.
 	Passphrase Passphrase
@@ -133,7 +133,7 @@ func (p Pair) load() ([]*x509.Certificate, crypto.Signer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	inCert, err := parsePEM(p.Cert, data)
+	inCert, err := p.readCert(data)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -155,6 +155,9 @@ func (p Pair) load() ([]*x509.Certificate, crypto.Signer, error) {
 		return nil, nil, err
 	}
 	chain := inCert.certificates
+	if inCert.chain > 0 {
+		chain = chain[:inCert.chain]
+	}
 	for _, key := range inKey.keys {
 		if samePublicKey(key, chain[0]) {
 			return chain, key, checkLeafFirst(chain)
@@ -166,6 +169,14 @@ func (p Pair) load() ([]*x509.Certificate, crypto.Signer, error) {
 		}
 	}
 	return nil, nil, fmt.Errorf("%s belongs to another certificate", where)
+}
+
+// readCert reads the Cert file, whose key, if it is encrypted, may not be wanted.
+func (p Pair) readCert(data []byte) (*contents, error) {
+	if isPKCS12(data) {
+		return readPKCS12(p.Cert, data, p.ask())
+	}
+	return parsePEM(p.Cert, data)
 }
 
 // ask is the Passphrase, or what says that there is none.
