@@ -19,12 +19,15 @@ import (
 // thing that the file does not hold is left out of the JSON form, whose names stay as they are.
 type Description struct {
 	File            string                      `json:"file"`
-	Format          string                      `json:"format"` // PEM or DER
+	Format          string                      `json:"format"`               // PEM, DER or PKCS#12
+	Encryption      *Encryption                 `json:"encryption,omitempty"` // of a PKCS#12 file
+	Closed          bool                        `json:"closed,omitempty"`     // it is PKCS#12, and no passphrase is given: what it holds is not seen
 	Certificates    []CertificateDescription    `json:"certificates,omitempty"`
 	Chain           *ChainDescription           `json:"chain,omitempty"` // nil: no certificate of a server or client is there
 	Keys            []KeyDescription            `json:"keys,omitempty"`
 	Requests        []RequestDescription        `json:"requests,omitempty"`
 	RevocationLists []RevocationListDescription `json:"revocation_lists,omitempty"`
+	Problems        []Problem                   `json:"problems,omitempty"` // of the file as such
 
 	others []string // types of PEM blocks that are nothing of this
 }
@@ -46,8 +49,8 @@ type Problem struct {
 // maxDescribedBytes bounds what is read to be described: a revocation list of a million serial numbers has 40 MB.
 const maxDescribedBytes = 64 << 20
 
-// DescribeFile describes all that a PEM or DER file holds: certificates, private keys, signing requests and revocation
-// lists. A file that holds nothing of these is an error that says what it is. A passphrase that does not open a key
+// DescribeFile describes all that a PEM, DER or PKCS#12 file holds: certificates, private keys, signing requests and
+// revocation lists. A file that holds nothing of these is an error that says what it is. A passphrase that does not open a key
 // is ErrWrongPassphrase.
 func DescribeFile(path string, o DescribeOptions) (*Description, error) {
 	data, err := readFileUpTo(path, maxDescribedBytes)
@@ -87,6 +90,9 @@ func describeData(name string, data []byte, o DescribeOptions) (*Description, er
 // String says all of it in words, a line each, with an empty line between the things that the file holds.
 func (d *Description) String() string {
 	var parts []string
+	if d.Format == formatPKCS12 {
+		parts = append(parts, d.pkcs12InWords())
+	}
 	for _, c := range d.Certificates {
 		parts = append(parts, c.String())
 	}
@@ -106,7 +112,7 @@ func (d *Description) String() string {
 }
 
 func (d *Description) isEmpty() bool {
-	return len(d.Certificates)+len(d.Keys)+len(d.Requests)+len(d.RevocationLists) == 0
+	return !d.Closed && len(d.Certificates)+len(d.Keys)+len(d.Requests)+len(d.RevocationLists) == 0
 }
 
 // describing is a description in the making, with what was parsed for it.
@@ -121,8 +127,11 @@ type describing struct {
 	lists        []*x509.RevocationList
 }
 
-// read takes PEM, or one thing in DER form.
+// read takes PEM, PKCS#12, or one thing in DER form.
 func (r *describing) read(data []byte) error {
+	if isPKCS12(data) {
+		return r.addPKCS12(data)
+	}
 	if bytes.Contains(data, []byte("-----BEGIN")) {
 		return eachBlock(r.name, data, r.addBlock)
 	}

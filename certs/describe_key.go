@@ -40,16 +40,22 @@ func (r *describing) addKey(der []byte, block *pem.Block) error {
 	if err != nil {
 		return err
 	}
-	var public []byte
-	if key != nil {
-		d.Type = keyInWords(key.Public())
-		if public, err = x509.MarshalPKIXPublicKey(key.Public()); err != nil {
-			return err
-		}
-		d.Pin = pinOf(public)
-		if text := weakKey(key.Public()); text != "" {
-			d.Problems = append(d.Problems, Problem{"weak-key", text})
-		}
+	if key == nil {
+		r.Keys, r.publicKeys = append(r.Keys, d), append(r.publicKeys, nil)
+		return nil
+	}
+	return r.addOpenKey(d, key)
+}
+
+// addOpenKey adds what the public half of a key tells.
+func (r *describing) addOpenKey(d KeyDescription, key crypto.Signer) error {
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return err
+	}
+	d.Type, d.Pin = keyInWords(key.Public()), pinOf(public)
+	if text := weakKey(key.Public()); text != "" {
+		d.Problems = append(d.Problems, Problem{"weak-key", text})
 	}
 	r.Keys, r.publicKeys = append(r.Keys, d), append(r.publicKeys, public)
 	return nil

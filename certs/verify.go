@@ -48,30 +48,36 @@ type VerifyError struct {
 func (e *VerifyError) Error() string { return e.Err.Error() }
 func (e *VerifyError) Unwrap() error { return e.Err }
 
-// LoadChain reads the certificates of a PEM or DER file, in its order; keys beside them are not looked at.
-func LoadChain(path string) ([]*x509.Certificate, error) {
+// LoadChain reads the certificates of a PEM, DER or PKCS#12 file, in its order; keys beside them are not looked at. ask
+// is for the passphrase of PKCS#12; nil: such a file is ErrPassphraseNeeded.
+func LoadChain(path string, ask Passphrase) ([]*x509.Certificate, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("load certificate %q: %w", path, err)
 	}
-	return chainIn(path, data)
+	return chainIn(path, data, ask)
 }
 
-// ReadChain reads what r holds, as LoadChain does; name is for errors.
-func ReadChain(name string, r io.Reader) ([]*x509.Certificate, error) {
+// ReadChain reads what r holds, as LoadChain does; name is for errors, and for ask.
+func ReadChain(name string, r io.Reader, ask Passphrase) ([]*x509.Certificate, error) {
 	data, err := readUpTo(r, maxFileBytes)
 	if err != nil {
 		return nil, fmt.Errorf("load certificate %q: %w", name, err)
 	}
-	return chainIn(name, data)
+	return chainIn(name, data, ask)
 }
 
-func chainIn(name string, data []byte) ([]*x509.Certificate, error) {
+func chainIn(name string, data []byte, ask Passphrase) ([]*x509.Certificate, error) {
 	certificates, err := x509.ParseCertificates(data)
 	if err == nil && len(certificates) > 0 {
 		return certificates, nil
 	}
-	found, err := parsePEM(name, data)
+	var found *contents
+	if isPKCS12(data) {
+		found, err = readPKCS12(name, data, ask)
+	} else {
+		found, err = parsePEM(name, data)
+	}
 	if err == nil && len(found.certificates) == 0 {
 		err = fmt.Errorf("the file holds %s", holdsInstead(name, found))
 	}

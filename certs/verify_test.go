@@ -82,22 +82,30 @@ func verifyError(chain []*x509.Certificate, a *certs.Authority) error {
 	return err
 }
 
-func TestLoadChainReadsPEMAndDER(t *testing.T) {
+func TestLoadChainReadsPEMAndDERAndPKCS12(t *testing.T) {
 	a := newAuthority(t)
 	one := server(t, a, "one.test")
 	dir := t.TempDir()
 	for name, parts := range map[string][][]byte{"both.pem": {one.CertPEM, a.RootPEM(), one.KeyPEM}, "both.der": {one.Certificate.Leaf.Raw, a.Root().Raw}} {
-		chain, err := certs.LoadChain(write(t, dir, name, parts...))
+		chain, err := certs.LoadChain(write(t, dir, name, parts...), nil)
 		if err != nil || len(chain) != 2 || !chain[0].Equal(one.Certificate.Leaf) {
 			t.Errorf("%s: %d certificates, %v", name, len(chain), err)
 		}
 	}
-	chain, err := certs.ReadChain("it", strings.NewReader(string(one.CertPEM)))
+	chain, err := certs.ReadChain("it", strings.NewReader(string(one.CertPEM)), nil)
 	if err != nil || len(chain) != 1 {
 		t.Errorf("%d certificates, %v", len(chain), err)
 	}
-	_, err = certs.LoadChain(write(t, dir, "one.key", one.KeyPEM))
+	_, err = certs.LoadChain(write(t, dir, "one.key", one.KeyPEM), nil)
 	wantError(t, err, "load certificate ", "the file holds a private key, not a certificate")
-	_, err = certs.ReadChain("it", strings.NewReader("hello"))
+	_, err = certs.ReadChain("it", strings.NewReader("hello"), nil)
 	wantError(t, err, `load certificate "it": not a PEM file`)
+	_, err = certs.LoadChain("testdata/keys/openssl.p12", nil)
+	if !errors.Is(err, certs.ErrPassphraseNeeded) {
+		t.Errorf("PKCS#12 without a passphrase: %v", err)
+	}
+	chain, err = certs.LoadChain("testdata/keys/openssl.p12", func(string) ([]byte, error) { return []byte("changeit"), nil })
+	if err != nil || len(chain) != 3 {
+		t.Errorf("%d certificates, %v", len(chain), err)
+	}
 }

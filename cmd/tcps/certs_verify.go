@@ -134,9 +134,9 @@ func oneFile(c *cli.Context, example string) (string, error) {
 
 func (p *program) loadChain(file string) ([]*x509.Certificate, error) {
 	if file == "-" {
-		return certs.ReadChain("standard input", p.in)
+		return certs.ReadChain("standard input", p.in, nil)
 	}
-	return certs.LoadChain(file)
+	return certs.LoadChain(file, nil)
 }
 
 func verifyOptions(c *cli.Context) (certs.VerifyOptions, error) {
