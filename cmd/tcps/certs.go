@@ -31,6 +31,7 @@ func (p *program) certsCommand() *cli.Command {
 			p.certsIssueCommand(),
 			p.certsShowCommand(),
 			p.certsVerifyCommand(),
+			p.certsCSRCommand(),
 		},
 	}
 }
