@@ -32,6 +32,8 @@ func (p *program) certsCommand() *cli.Command {
 			p.certsShowCommand(),
 			p.certsVerifyCommand(),
 			p.certsCSRCommand(),
+			p.certsTrustCommand(),
+			p.certsUntrustCommand(),
 		},
 	}
 }
