@@ -22,13 +22,13 @@ Examples:
 func (p *program) certsCSRCommand() *cli.Command {
 	return &cli.Command{
 		Name: "csr", Usage: "make a key and a signing request", UsageText: csrUsage, Action: p.certsCSR,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			boolFlag(certificateCategory, "client", "for a client's certificate"),
 			stringFlag(certificateCategory, "key", "", "`FILE` with a private key to use instead of a new one"),
 			keyTypeFlag(certificateCategory),
 			stringFlag(certificateCategory, "out", ".", "`DIR` to write to"),
 			boolFlag(certificateCategory, "force", "overwrite files that are there"),
-		},
+		}, passphraseFlags()...),
 	}
 }
 
@@ -45,7 +45,7 @@ func (p *program) certsCSR(c *cli.Context) error {
 		if c.IsSet("key-type") {
 			return misuse("leave one of them out", "--key-type together with --key: that key has its type")
 		}
-		if key, err = certs.LoadKey(file, nil); err != nil {
+		if key, err = certs.LoadKey(file, p.passphrase(c)); err != nil {
 			return fileFailure(err)
 		}
 	}

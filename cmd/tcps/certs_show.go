@@ -13,8 +13,8 @@ import (
 const showUsage = `tcps certs show [FLAG…] FILE…
 
 Says what a file holds and what is wrong with it: certificates and their chain,
-private keys (what kind, never more), signing requests, revocation lists; PEM
-or DER. FILE - is standard input. It judges nothing: its exit status is 0 for
+private keys (what kind, never more), signing requests, revocation lists; PEM,
+DER or PKCS#12. What is encrypted is opened if a passphrase is given. FILE - is standard input. It judges nothing: its exit status is 0 for
 whatever it could read ("tcps certs verify" judges).
 
 Examples:
@@ -26,11 +26,11 @@ Examples:
 func (p *program) certsShowCommand() *cli.Command {
 	return &cli.Command{
 		Name: "show", Usage: "say in words what a file with certificates holds", UsageText: showUsage, Action: p.certsShow,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			listFlag(certificateCategory, "ca", "`FILE` with authorities to judge chains and revocation lists by, instead of the system's and the local one"),
 			jsonFlag(),
 			stateFlag(),
-		},
+		}, passphraseFlags()...),
 	}
 }
 
@@ -43,7 +43,7 @@ func (p *program) certsShow(c *cli.Context) error {
 	if !c.Args().Present() {
 		return misuse("for instance: tcps certs show server.pem", "tcps certs show needs a file")
 	}
-	options, err := describeOptions(c)
+	options, err := p.describeOptions(c)
 	if err != nil {
 		return err
 	}
@@ -80,14 +80,24 @@ func (p *program) describeFile(file string, options certs.DescribeOptions) (*cer
 	return certs.DescribeFile(file, options)
 }
 
-func describeOptions(c *cli.Context) (certs.DescribeOptions, error) {
+func (p *program) describeOptions(c *cli.Context) (options certs.DescribeOptions, err error) {
 	if cas := list(c, "ca"); len(cas) > 0 {
-		authorities, pool, err := authoritiesOf(cas)
-		return certs.DescribeOptions{Authorities: authorities, Roots: pool}, err
+		if options.Authorities, options.Roots, err = authoritiesOf(cas); err != nil {
+			return options, err
+		}
+	} else {
+		options.Roots = trustedRoots(c)
+		if root, err := localRoot(c); err == nil {
+			options.Authorities = []*x509.Certificate{root}
+		}
 	}
-	options := certs.DescribeOptions{Roots: trustedRoots(c)}
-	if root, err := localRoot(c); err == nil {
-		options.Authorities = []*x509.Certificate{root}
+	source := p.passphraseFrom(c, "passphrase-file")
+	options.Passphrase = func(string) ([]byte, error) { // nobody is asked: what is encrypted can be shown as that
+		passphrase, err := source.given()
+		if err == nil && passphrase == nil {
+			err = certs.ErrPassphraseNeeded
+		}
+		return passphrase, err
 	}
 	return options, nil
 }

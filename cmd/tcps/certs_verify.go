@@ -32,14 +32,14 @@ another use, 7 wrong name, 8 expired or not yet valid, 9 revoked.`
 func (p *program) certsVerifyCommand() *cli.Command {
 	return &cli.Command{
 		Name: "verify", Usage: "judge a certificate, by exit status too", UsageText: verifyUsage, Action: p.certsVerify,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			listFlag(certificateCategory, "ca", "`FILE` or folder with the authorities that are trusted, instead of the system's and the local one"),
 			stringFlag(certificateCategory, "name", "", "host `NAME` or address that it has to be for"),
 			stringFlag(certificateCategory, "usage", string(certs.UsageAny), "`USE` that it has to be for: server, client or any"),
 			stringFlag(certificateCategory, "at", "", "`TIME` to judge it at instead of now: 2027-01-31 or 2027-01-31T12:00:00Z"),
 			jsonFlag(),
 			stateFlag(),
-		},
+		}, passphraseFlags()...),
 	}
 }
 
@@ -73,7 +73,7 @@ func (p *program) certsVerify(c *cli.Context) error {
 	} else {
 		options.Roots = trustedRoots(c)
 	}
-	chain, err := p.loadChain(file)
+	chain, err := p.loadChain(file, p.passphrase(c))
 	if err != nil {
 		return fileFailure(err)
 	}
@@ -101,12 +101,14 @@ func (p *program) certsVerify(c *cli.Context) error {
 }
 
 func (p *program) printChain(v verdict, o certs.VerifyOptions, chain []*x509.Certificate) {
-	what := ""
-	if o.Usage != certs.UsageAny {
-		what = " for a " + string(o.Usage)
-	}
-	if o.Name != "" {
-		what += " named " + terminal.Printable(o.Name)
+	what, name := "", terminal.Printable(o.Name)
+	switch {
+	case o.Usage == certs.UsageAny && name != "":
+		what = " for " + name
+	case name != "":
+		what = fmt.Sprintf(" for a %s named %s", o.Usage, name)
+	case o.Usage != certs.UsageAny:
+		what = fmt.Sprintf(" for a %s", o.Usage)
 	}
 	fmt.Fprintf(p.out, "%s: good%s, until %s\n", v.File, what, v.Until.Format(time.RFC3339))
 	for i, link := range chain {
@@ -132,11 +134,11 @@ func oneFile(c *cli.Context, example string) (string, error) {
 	return "", misuse(example, "%s takes one file, got %q too", c.Command.HelpName, c.Args().Get(1))
 }
 
-func (p *program) loadChain(file string) ([]*x509.Certificate, error) {
+func (p *program) loadChain(file string, ask certs.Passphrase) ([]*x509.Certificate, error) {
 	if file == "-" {
-		return certs.ReadChain("standard input", p.in, nil)
+		return certs.ReadChain("standard input", p.in, ask)
 	}
-	return certs.LoadChain(file, nil)
+	return certs.LoadChain(file, ask)
 }
 
 func verifyOptions(c *cli.Context) (certs.VerifyOptions, error) {
