@@ -34,6 +34,7 @@ import (
 //	jsonlines FILE                      checks that each line is one JSON object
 //	atmost LINES FILE                   checks the number of lines
 //	withoutterminal PROGRAM ARGUMENT…   a program: runs another one that has no terminal to ask on
+//	afterwards PROGRAM ARGUMENT…        runs it when the script is over, however that ends
 //	[ipv6] COMMAND…                     only where the machine has ::1
 //
 // Waiting is for events; deadline bounds it where a program is at fault.
@@ -72,6 +73,7 @@ func runScripts(t *testing.T, folder string) {
 			"signal": cmdSignal, "interrupt": cmdInterrupt, "expectexit": cmdExpectExit,
 			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,
 			"mode": cmdMode, "exactly": cmdExactly, "jsonlines": cmdJSONLines, "atmost": cmdAtMost,
+			"afterwards": cmdAfterwards,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "ipv6" {

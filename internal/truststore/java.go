@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 
 	"github.com/smallstep/truststore"
 )
@@ -90,16 +91,26 @@ func (s keystore) Add(root *x509.Certificate) error {
 	return ran(truststore.Install(root, prefix(root), truststore.WithNoSystem(), truststore.WithTrust(s.trust)))
 }
 
+// Remove deletes the alias that Add made. On Debian the system's store has an
+// alias of its own in there.
 func (s keystore) Remove(root *x509.Certificate) error {
-	err := truststore.Uninstall(root, prefix(root), truststore.WithNoSystem(), truststore.WithTrust(s.trust))
+	out, err := s.list()
 	if err != nil {
-		return ran(err)
+		return err
+	}
+	if alias := regexp.MustCompile(`\s` + nameOf(root) + `\s`); alias.Match(out) {
+		if err := truststore.Uninstall(root, prefix(root), truststore.WithNoSystem(), truststore.WithTrust(s.trust)); err != nil {
+			return ran(err)
+		}
 	}
 	has, err := s.Has(root)
-	if err == nil && has {
-		err = errors.New("it is there under an alias that tcps did not give it")
+	switch {
+	case err != nil || !has:
+		return err
+	case bytes.Contains(out, []byte("debian:"+nameOf(root))):
+		return errors.New("the system's store put it there too: take it out of that one")
 	}
-	return err
+	return errors.New("it is there under an alias that tcps did not give it")
 }
 
 // Ours finds the aliases in keytool's words, which are in the user's language.

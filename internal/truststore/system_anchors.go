@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/smallstep/truststore"
@@ -88,12 +89,43 @@ func (s anchors) Remove(root *x509.Certificate) error {
 			return ran(err)
 		}
 	}
+	if err := forgetOnDebian(root); err != nil {
+		return err
+	}
 	has, err := s.Has(root)
 	if err == nil && has {
 		err = errors.New("it is there under a name that tcps did not give it")
 	}
 	return err
 }
+
+// forgetOnDebian does what update-ca-certificates leaves undone when a file of
+// the administrator is gone: a dangling link and its hash stay, and the hooks
+// are not told, so that Java would go on trusting the root.
+func forgetOnDebian(root *x509.Certificate) error {
+	link := filepath.Join("/etc/ssl/certs", nameOf(root)+".pem")
+	if _, err := os.Lstat(link); err != nil {
+		return nil
+	}
+	commands := [][]string{{"rm", "-f", link}, {"openssl", "rehash", filepath.Dir(link)}}
+	hooks, _ := filepath.Glob("/etc/ca-certificates/update.d/*")
+	for _, hook := range hooks {
+		if hookName.MatchString(filepath.Base(hook)) {
+			commands = append(commands, []string{hook})
+		}
+	}
+	for _, line := range commands {
+		cmd := truststore.CommandWithSudo(line...)
+		cmd.Stdin = strings.NewReader("-" + link + "\n") // for a hook
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return said(filepath.Base(line[0]), err, out)
+		}
+	}
+	return nil
+}
+
+// hookName is what run-parts takes for a program of a folder.
+var hookName = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
 
 func (s anchors) Ours() ([]*x509.Certificate, error) {
 	entries, err := os.ReadDir(s.Place())
@@ -118,6 +150,9 @@ func (s anchors) ByHand(add bool, root *x509.Certificate, file string) string {
 	update := words(append([]string{"sudo"}, truststore.SystemTrustCommand...)...)
 	if add {
 		return words("sudo", "cp", file, s.file(root)) + " && " + update
+	}
+	if truststore.SystemTrustCommand[0] == "update-ca-certificates" {
+		update += " --fresh"
 	}
 	return words("sudo", "rm", s.file(root)) + " && " + update
 }
