@@ -37,8 +37,8 @@ Examples:
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
 4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name, 8 expired or not
-yet valid, 10 the server refused us, 11 truncated, 12 the
-expected text did not come.`
+yet valid, 9 revoked (or nothing current says that it is not), 10 the server
+refused us, 11 truncated, 12 the expected text did not come.`
 
 func (p *program) connectCommand() *cli.Command {
 	return &cli.Command{
@@ -63,7 +63,8 @@ func (p *program) connectCommand() *cli.Command {
 			stringFlag("Talking", "expect", "", "`TEXT` to wait for: exit status 0 as soon as the server has sent it"),
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
-		}, passphraseFlags()...),
+			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
+		}, append(listFlags("Trust", "the server"), passphraseFlags()...)...),
 	}
 }
 
@@ -167,7 +168,7 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		return nil, err
 	}
 	if !target.TLS() {
-		for _, flag := range []string{"ca", "cert", "key", "name", "insecure"} {
+		for _, flag := range []string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"} {
 			if c.IsSet(flag) {
 				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there are no certificates on a plain connection", flag, target)
 			}
@@ -178,9 +179,15 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		return nil, misuse("say which name the server's certificate has: --name localhost", "%s: a Unix socket has no name to verify a certificate by", target)
 	}
 	if d.Insecure {
+		if err := checkInsecure(c); err != nil {
+			return nil, err
+		}
 		fmt.Fprintln(p.err, "tcps: warning: --insecure takes any certificate: whoever is in between can read and change everything")
 	}
-	return d, p.dialTrust(c, d)
+	if err := p.dialTrust(c, d); err != nil {
+		return nil, err
+	}
+	return d, p.dialRevocation(c, d)
 }
 
 func dialNetwork(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
@@ -340,6 +347,8 @@ func connectHints(c *cli.Context, err error) []string {
 		return hints
 	case tlsclient.ReasonName:
 		return []string{"if the certificate's name is the right one, say so: --name NAME"}
+	case tlsclient.ReasonRevoked:
+		return revocationHints(c, err)
 	case tlsclient.ReasonNotTLS:
 		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
 	case tlsclient.PeerRefusedUs("certificate_required"), tlsclient.PeerRefusedUs("handshake_failure"):

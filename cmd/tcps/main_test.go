@@ -28,6 +28,8 @@ import (
 //	expectexit NAME CODE                waits for its end; stdout and stderr are its then
 //	peer NAME STEP…                     a server of the test's own on 127.0.0.1; $NAME is its port
 //	caller NAME PORT STEP…              a client of the test's own; the steps are in peer_test.go
+//	web NAME FOLDER                     an HTTP server of the folder's files; $NAME is its port
+//	closeweb NAME                       ends it
 //	closedport VARIABLE                 a port on which nobody listens, and nobody will
 //	mode FILE 0600                      checks permissions
 //	exactly NAME|stdout|FILE TEXT       checks the whole of a content, with Go's escapes
@@ -71,6 +73,7 @@ func runScripts(t *testing.T, folder string) {
 			"exits": cmdExits, "fails": cmdFails,
 			"start": cmdStart, "send": cmdSend, "closein": cmdCloseIn, "waitfor": cmdWaitFor,
 			"signal": cmdSignal, "interrupt": cmdInterrupt, "expectexit": cmdExpectExit,
+			"web": cmdWeb, "closeweb": cmdCloseWeb,
 			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,
 			"mode": cmdMode, "exactly": cmdExactly, "jsonlines": cmdJSONLines, "atmost": cmdAtMost,
 			"afterwards": cmdAfterwards,
@@ -124,6 +127,7 @@ func setup(e *testscript.Env) error {
 	e.Setenv("ROOT", filepath.Join(state, "tcps", "authority", "root.pem"))
 	e.Setenv("LOCAL", "tcps://127.0.0.1:0")
 	e.Setenv("SERVING", `endpoint=[a-z]+://(?:127\.0\.0\.1|\[::1\]):(\d+)`)
+	e.Values[websKey{}] = make(webs)
 	e.Values[jobsKey{}] = &jobs{byName: make(map[string]*job), env: e.Vars}
 	return os.MkdirAll(filepath.Join(e.WorkDir, ".tmp"), 0o700)
 }
