@@ -35,6 +35,9 @@ type VerifyOptions struct {
 	Name  string         // host name or IP address that it has to be for; empty: any
 	Usage Usage
 	At    time.Time // zero: the present
+
+	// Revocation is asked about each certificate of the chain but the root; it knows of the present only. Nil: nobody is.
+	Revocation *Revocation
 }
 
 // VerifyError says why a certificate is refused.
@@ -96,14 +99,32 @@ func Verify(chain []*x509.Certificate, o VerifyOptions) ([]*x509.Certificate, er
 	if o.At.IsZero() {
 		o.At = time.Now()
 	}
-	found, err := o.verify(chain, o.At)
+	ways, err := o.verify(chain, o.At)
 	if err != nil {
 		return nil, o.explain(chain, err)
 	}
-	return found, nil
+	if o.Revocation != nil {
+		if err := o.Revocation.Check(ways); err != nil {
+			return nil, refusedAsRevoked(err, chain[0])
+		}
+	}
+	return shortest(ways), nil
 }
 
-func (o VerifyOptions) verify(chain []*x509.Certificate, at time.Time) ([]*x509.Certificate, error) {
+// refusedAsRevoked names the certificate that is revoked, if one is.
+func refusedAsRevoked(err error, last *x509.Certificate) *VerifyError {
+	if revoked, ok := errors.AsType[*RevocationError](err); ok && revoked.Certificate != nil {
+		last = revoked.Certificate
+	}
+	return &VerifyError{Reason: reason.Revoked, Last: last, Err: err}
+}
+
+func shortest(ways [][]*x509.Certificate) []*x509.Certificate {
+	return slices.MinFunc(ways, func(a, b []*x509.Certificate) int { return len(a) - len(b) })
+}
+
+// verify returns every way to a root.
+func (o VerifyOptions) verify(chain []*x509.Certificate, at time.Time) (ways [][]*x509.Certificate, err error) {
 	usage := x509.ExtKeyUsageAny
 	switch o.Usage {
 	case UsageServer:
@@ -118,11 +139,7 @@ func (o VerifyOptions) verify(chain []*x509.Certificate, at time.Time) ([]*x509.
 	for _, c := range chain[1:] {
 		options.Intermediates.AddCert(c)
 	}
-	ways, err := chain[0].Verify(options)
-	if err != nil {
-		return nil, err
-	}
-	return slices.MinFunc(ways, func(a, b []*x509.Certificate) int { return len(a) - len(b) }), nil
+	return chain[0].Verify(options)
 }
 
 // explain finds what is wrong where crypto/x509 only says that no way to a root was found.
@@ -140,8 +157,8 @@ func (o VerifyOptions) explain(chain []*x509.Certificate, err error) *VerifyErro
 	if e := outsideItsTime(path, o.At); e != nil {
 		return e
 	}
-	if found, err := o.verify(chain, commonTime(path)); err == nil { // the root itself is too old, or too young
-		if e := outsideItsTime(found, o.At); e != nil {
+	if ways, err := o.verify(chain, commonTime(path)); err == nil { // the root itself is too old, or too young
+		if e := outsideItsTime(shortest(ways), o.At); e != nil {
 			return e
 		}
 	}

@@ -109,3 +109,22 @@ func TestLoadChainReadsPEMAndDERAndPKCS12(t *testing.T) {
 		t.Errorf("%d certificates, %v", len(chain), err)
 	}
 }
+
+func TestVerifyRefusesWhatWasRevoked(t *testing.T) {
+	a := newAuthority(t)
+	one, two := server(t, a, "one.test").Certificate.Leaf, server(t, a, "two.test").Certificate.Leaf
+	revocation, err := certs.LoadRevocation(certs.RevocationOptions{
+		Revoked: []certs.RevokedCertificate{{IssuerKeyID: a.Root().SubjectKeyId, Serial: one.SerialNumber, At: time.Now()}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := certs.VerifyOptions{Roots: a.Pool(), Revocation: revocation}
+	_, err = certs.Verify([]*x509.Certificate{one}, options)
+	if refused, ok := errors.AsType[*certs.VerifyError](err); !ok || refused.Reason != "revoked" || !refused.Last.Equal(one) {
+		t.Errorf("%v, want that it was revoked", err)
+	}
+	if _, err := certs.Verify([]*x509.Certificate{two}, options); err != nil {
+		t.Error(err)
+	}
+}

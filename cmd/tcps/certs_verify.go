@@ -37,6 +37,9 @@ func (p *program) certsVerifyCommand() *cli.Command {
 			stringFlag(certificateCategory, "name", "", "host `NAME` or address that it has to be for"),
 			stringFlag(certificateCategory, "usage", string(certs.UsageAny), "`USE` that it has to be for: server, client or any"),
 			stringFlag(certificateCategory, "at", "", "`TIME` to judge it at instead of now: 2027-01-31 or 2027-01-31T12:00:00Z"),
+			listFlag(certificateCategory, "crl", "`FILE` with a revocation list, PEM or DER; each certificate of the chain but the root needs one of its issuer then"),
+			stringFlag(certificateCategory, "crl-missing", "refuse", "`MODE` where an issuer has no list: refuse or accept"),
+			stringFlag(certificateCategory, "crl-stale", "refuse", "`MODE` where a list has expired: refuse or accept"),
 			jsonFlag(),
 			stateFlag(),
 		}, passphraseFlags()...),
@@ -72,6 +75,9 @@ func (p *program) certsVerify(c *cli.Context) error {
 		}
 	} else {
 		options.Roots = trustedRoots(c)
+	}
+	if options.Revocation, err = revocationOf(c); err != nil {
+		return err
 	}
 	chain, err := p.loadChain(file, p.passphrase(c))
 	if err != nil {
@@ -161,6 +167,18 @@ func verifyOptions(c *cli.Context) (certs.VerifyOptions, error) {
 	return o, misuse("", "flag --at: %q is no time: want 2027-01-31 or 2027-01-31T12:00:00Z", at)
 }
 
+// revocationOf loads --crl.
+func revocationOf(c *cli.Context) (*certs.Revocation, error) {
+	r, err := revocationConfigOf(c, serverAuthorities(c))
+	if err != nil {
+		return nil, err
+	}
+	if len(r.files) > 0 && c.String("at") != "" {
+		return nil, misuse("leave one of them out", "--crl together with --at: a revocation list speaks of the present only")
+	}
+	return r.load()
+}
+
 // verifyHints say what to do about a certificate that is refused.
 func verifyHints(c *cli.Context, file string, refused *certs.VerifyError, authorities []*x509.Certificate) []string {
 	switch refused.Reason {
@@ -172,6 +190,11 @@ func verifyHints(c *cli.Context, file string, refused *certs.VerifyError, author
 		return []string{"have it renewed by whoever issued it"}
 	case "not-yet-valid":
 		return []string{"wait, or look at the clock of this machine and of its authority's"}
+	case "revoked":
+		if revoked, ok := errors.AsType[*certs.RevocationError](refused.Err); ok && revoked.Revoked == nil {
+			return []string{"give a current list of each issuer: --crl FILE; --crl-missing accept and --crl-stale accept go without"}
+		}
+		return []string{"have another one issued, with another key if this one was stolen"}
 	case "untrusted":
 		return untrustedHints(c, file, refused, authorities)
 	}
