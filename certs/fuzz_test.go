@@ -2,6 +2,7 @@ package certs_test
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,10 +47,46 @@ func FuzzLoadCertificatePEM(f *testing.F) {
 		if _, _, err := certs.LoadPool(certPath); err != nil {
 			wantError(t, err, "load authority ")
 		}
-		if text, err := certs.DescribeFile(certPath); err != nil {
+		d, err := certs.DescribeFile(certPath, certs.DescribeOptions{})
+		if err != nil {
 			wantError(t, err, "describe ")
-		} else if strings.Contains(text, "\x1b") {
+			return
+		}
+		if text := d.String(); strings.Contains(text, "\x1b") {
 			t.Errorf("unsafe for a terminal: %q", text)
+		}
+		if _, err := json.Marshal(d); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// FuzzEncryptedKey: whatever bytes a file holds that a passphrase is given for, opening it does not panic, and an error is
+// one clean line without the passphrase.
+func FuzzEncryptedKey(f *testing.F) {
+	seeds, err := filepath.Glob(kept("*"))
+	if err != nil || len(seeds) < 20 {
+		f.Fatalf("%d seeds, %v", len(seeds), err)
+	}
+	for _, seed := range seeds {
+		data, err := os.ReadFile(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := write(t, dir, "x.key", data)
+		_, loadErr := certs.LoadFiles(certs.Pair{Cert: path, Passphrase: says("changeit")})
+		_, _, poolErr := certs.LoadPool(path)
+		for _, err := range []error{certs.CheckPassphrase(path, []byte("changeit")), loadErr, poolErr} {
+			if err == nil {
+				continue
+			}
+			if wantError(t, err, "x.key"); strings.Contains(err.Error(), "changeit") {
+				t.Errorf("it shows the passphrase: %v", err)
+			}
 		}
 	})
 }
@@ -91,36 +128,6 @@ func FuzzRevocationList(f *testing.F) {
 		for _, w := range r.Warnings() {
 			if strings.ContainsAny(w, "\n\x1b") {
 				t.Errorf("not a clean line: %q", w)
-			}
-		}
-	})
-}
-
-// FuzzEncryptedKey: whatever bytes a file holds that a passphrase is given for, opening it does not panic, and an error is
-// one clean line without the passphrase.
-func FuzzEncryptedKey(f *testing.F) {
-	seeds, err := filepath.Glob(kept("*"))
-	if err != nil || len(seeds) < 20 {
-		f.Fatalf("%d seeds, %v", len(seeds), err)
-	}
-	for _, seed := range seeds {
-		data, err := os.ReadFile(seed)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data)
-	}
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, data []byte) {
-		path := write(t, dir, "x.key", data)
-		_, loadErr := certs.LoadFiles(certs.Pair{Cert: path, Passphrase: says("changeit")})
-		_, _, poolErr := certs.LoadPool(path)
-		for _, err := range []error{certs.CheckPassphrase(path, []byte("changeit")), loadErr, poolErr} {
-			if err == nil {
-				continue
-			}
-			if wantError(t, err, "x.key"); strings.Contains(err.Error(), "changeit") {
-				t.Errorf("it shows the passphrase: %v", err)
 			}
 		}
 	})

@@ -61,7 +61,7 @@ func LoadRevocation(o RevocationOptions) (*Revocation, error) {
 		}
 		r.revoked[keyOfRevoked(c.IssuerKeyID, c.Serial)] = c
 	}
-	authorities, err := signersIn(o.Authorities)
+	authorities, err := listSigners(o.Authorities)
 	if err != nil {
 		return nil, err
 	}
@@ -93,30 +93,13 @@ func LoadRevocation(o RevocationOptions) (*Revocation, error) {
 	return r, nil
 }
 
-// signersIn reads the certificates that may have signed lists.
-func signersIn(paths []string) ([]*x509.Certificate, error) {
-	var all []*x509.Certificate
-	for _, path := range paths {
-		files := []string{path}
-		if isFolder(path) {
-			var err error
-			if files, err = authorityFiles(path); err != nil {
-				return nil, fmt.Errorf("load authorities %q: %w", path, err)
-			}
-		}
-		for _, file := range files {
-			data, err := readFile(file)
-			if err != nil {
-				return nil, fmt.Errorf("load authority %q: %w", file, err)
-			}
-			found, err := readAuthorities(file, data)
-			if err != nil {
-				return nil, fmt.Errorf("load authority %q: %w", file, err)
-			}
-			all = append(all, found.certificates...)
-		}
+// listSigners reads the certificates that may have signed lists.
+func listSigners(paths []string) ([]*x509.Certificate, error) {
+	if len(paths) == 0 {
+		return nil, nil
 	}
-	return all, nil
+	authorities, _, err := LoadAuthorities(paths...)
+	return authorities, err
 }
 
 // checkAgainst is an error if the list bears the name of known authorities, and none of them has signed it.

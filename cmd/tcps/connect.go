@@ -243,14 +243,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		d.RootCAs = pool
 		return nil
 	}
-	if root, err := localRoot(c); err == nil {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		pool.AddCert(root)
-		d.RootCAs = pool
-	}
+	d.RootCAs = trustedRoots(c)
 	return nil
 }
 
@@ -263,6 +256,21 @@ func checkForClients(file string, leaf *x509.Certificate) error {
 	}
 	return failure(fmt.Errorf("certificate %q is not for clients (extended key usage): servers refuse it from one", file),
 		"public authorities no longer issue certificates for clients; the local one does: tcps certs issue --client NAME")
+}
+
+// trustedRoots are the system's authorities and the local one; nil means the
+// system's alone.
+func trustedRoots(c *cli.Context) *x509.CertPool {
+	root, err := localRoot(c)
+	if err != nil {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AddCert(root)
+	return pool
 }
 
 func (p *program) warn(warnings []string) {

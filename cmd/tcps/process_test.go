@@ -336,3 +336,15 @@ func cmdAtMost(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s has %d lines, want %d at most", args[1], n, most)
 	}
 }
+
+// cmdAfterwards is for what a script changes outside of its folder.
+func cmdAfterwards(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) >= 1, "afterwards PROGRAM ARGUMENT…")
+	cmd := exec.Command(lookPath(ts, args[0]), args[1:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), environment(ts)
+	ts.Defer(func() {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			ts.Logf("afterwards %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	})
+}

@@ -211,15 +211,21 @@ func checkInsecure(c *cli.Context) error {
 	return nil
 }
 
-// dialRevocation sets what the dialer knows of revoked certificates.
-func (p *program) dialRevocation(c *cli.Context, d *tlsclient.Dialer) error {
+// serverAuthorities are the files of those who may have signed lists about
+// servers: --ca, else the local authority.
+func serverAuthorities(c *cli.Context) []string {
 	authorities := list(c, "ca")
 	if root, err := authorityDir(c); err == nil && len(authorities) == 0 {
 		if _, err := certs.OwnRoot(root); err == nil {
 			authorities = []string{rootFile(root)}
 		}
 	}
-	r, err := revocationConfigOf(c, authorities)
+	return authorities
+}
+
+// dialRevocation sets what the dialer knows of revoked certificates.
+func (p *program) dialRevocation(c *cli.Context, d *tlsclient.Dialer) error {
+	r, err := revocationConfigOf(c, serverAuthorities(c))
 	if err != nil {
 		return err
 	}
