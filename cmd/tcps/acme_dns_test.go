@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -83,9 +84,13 @@ func (z *zone) update(w dns.ResponseWriter, r, answer *dns.Msg) {
 	for _, rr := range r.Ns {
 		name, class := rr.Header().Name, rr.Header().Class
 		z.printf("update %s %s %s", dns.ClassToString[class], name, dns.TypeToString[rr.Header().Rrtype])
-		if class == dns.ClassINET {
+		switch class {
+		case dns.ClassINET:
 			z.records[name] = append(z.records[name], rr)
-		} else {
+		case dns.ClassNONE: // this record, and not another challenge's (RFC 2136, 2.5.4)
+			rr.Header().Class = dns.ClassINET
+			z.records[name] = slices.DeleteFunc(z.records[name], func(old dns.RR) bool { return dns.IsDuplicate(old, rr) })
+		default:
 			delete(z.records, name)
 		}
 	}
