@@ -34,9 +34,9 @@ func cmdRFC2136(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "rfc2136 NAME")
 	z := &zone{job: newJob(), records: make(map[string][]dns.RR)}
 	addJob(ts, args[0], z.job)
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(ts)) // TCP's are scarcer
+	packets, err := net.ListenPacket("udp", address)
 	ts.Check(err)
-	address := packets.LocalAddr().String()
 	streams, err := net.Listen("tcp", address)
 	ts.Check(err)
 	servers := []*dns.Server{{PacketConn: packets}, {Listener: streams}}
