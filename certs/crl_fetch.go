@@ -206,7 +206,7 @@ func (f *CRLFetcher) update(ctx context.Context, s *crlSource) (changed bool, er
 	case s.newest != nil && string(s.newest.rawIssuer) == string(lists[0].rawIssuer) && compareAge(s.newest, lists[0]) < 0:
 		return false, errors.New("the server has sent an older list than the last one")
 	}
-	if authorities, err := readAuthorities(f.authorities); err == nil { // else whoever loads them says so
+	if authorities, err := signersIn(f.authorities); err == nil { // else whoever loads them says so
 		if err := lists[0].checkAgainst(authorities); err != nil {
 			return false, err
 		}

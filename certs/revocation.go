@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"os"
 	"slices"
 	"time"
 )
@@ -62,7 +61,7 @@ func LoadRevocation(o RevocationOptions) (*Revocation, error) {
 		}
 		r.revoked[keyOfRevoked(c.IssuerKeyID, c.Serial)] = c
 	}
-	authorities, err := readAuthorities(o.Authorities)
+	authorities, err := signersIn(o.Authorities)
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +93,13 @@ func LoadRevocation(o RevocationOptions) (*Revocation, error) {
 	return r, nil
 }
 
-// readAuthorities reads the certificates that may have signed lists.
-func readAuthorities(paths []string) ([]*x509.Certificate, error) {
+// signersIn reads the certificates that may have signed lists.
+func signersIn(paths []string) ([]*x509.Certificate, error) {
 	var all []*x509.Certificate
 	for _, path := range paths {
 		files := []string{path}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if isFolder(path) {
+			var err error
 			if files, err = authorityFiles(path); err != nil {
 				return nil, fmt.Errorf("load authorities %q: %w", path, err)
 			}
@@ -109,7 +109,7 @@ func readAuthorities(paths []string) ([]*x509.Certificate, error) {
 			if err != nil {
 				return nil, fmt.Errorf("load authority %q: %w", file, err)
 			}
-			found, err := parsePEM(file, data)
+			found, err := readAuthorities(file, data)
 			if err != nil {
 				return nil, fmt.Errorf("load authority %q: %w", file, err)
 			}
