@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -98,6 +99,9 @@ func (a *ACME) check(names []string) error {
 	}
 	if (a.KeyID == "") != (a.MACKey == "") {
 		return errors.New("an external account has a key ID and a MAC key: one of them is missing")
+	}
+	if _, err := base64.RawURLEncoding.DecodeString(a.MACKey); err != nil {
+		return fmt.Errorf("the MAC key of the external account is not in base64url: %w", err)
 	}
 	u, err := url.Parse(a.directory())
 	if err != nil || u.Scheme != "https" || u.Host == "" {

@@ -75,8 +75,8 @@ type Issuer interface {
 }
 
 // checkTime is how often certificates are looked at: whether one is due, whether another process renewed one. It is
-// short for the sake of certificates that live for a minute, and costs some microseconds a certificate.
-const checkTime = 10 * time.Second
+// short for the sake of certificates that live for half a minute, and costs some microseconds a certificate.
+const checkTime = 5 * time.Second
 
 // renewalShare is the share of its lifetime that a certificate has left when it is renewed; an ACME authority may ask
 // for an earlier time (RFC 9773).

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,9 +34,9 @@ func cmdRFC2136(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "rfc2136 NAME")
 	z := &zone{job: newJob(), records: make(map[string][]dns.RR)}
 	addJob(ts, args[0], z.job)
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	address := fmt.Sprintf("127.0.0.1:%d", freePort(ts)) // TCP's are scarcer
+	packets, err := net.ListenPacket("udp", address)
 	ts.Check(err)
-	address := packets.LocalAddr().String()
 	streams, err := net.Listen("tcp", address)
 	ts.Check(err)
 	servers := []*dns.Server{{PacketConn: packets}, {Listener: streams}}
@@ -83,9 +84,13 @@ func (z *zone) update(w dns.ResponseWriter, r, answer *dns.Msg) {
 	for _, rr := range r.Ns {
 		name, class := rr.Header().Name, rr.Header().Class
 		z.printf("update %s %s %s", dns.ClassToString[class], name, dns.TypeToString[rr.Header().Rrtype])
-		if class == dns.ClassINET {
+		switch class {
+		case dns.ClassINET:
 			z.records[name] = append(z.records[name], rr)
-		} else {
+		case dns.ClassNONE: // this record, and not another challenge's (RFC 2136, 2.5.4)
+			rr.Header().Class = dns.ClassINET
+			z.records[name] = slices.DeleteFunc(z.records[name], func(old dns.RR) bool { return dns.IsDuplicate(old, rr) })
+		default:
 			delete(z.records, name)
 		}
 	}

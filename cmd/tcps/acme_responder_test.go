@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,7 +16,6 @@ import (
 
 //	responder PORT PEBBLE    answers on PORT, for what that authority issued: it is good (OCSP, RFC 6960)
 //	renewnow PEBBLE FILE     makes the authority want the certificate in FILE renewed at once (ARI, RFC 9773)
-//	relay PORT TARGET        a forwarded port
 
 func cmdResponder(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 2, "responder PORT PEBBLE")
@@ -87,38 +85,4 @@ func post(ts *testscript.TestScript, url string, body []byte) {
 		text, _ := io.ReadAll(response.Body)
 		ts.Fatalf("%s: %s: %s", url, response.Status, text)
 	}
-}
-
-func cmdRelay(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) == 2, "relay PORT TARGET")
-	l, err := net.Listen("tcp", "127.0.0.1:"+args[0])
-	ts.Check(err)
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			near, err := l.Accept()
-			if err != nil {
-				return
-			}
-			running.Go(func() { forward(near, "127.0.0.1:"+args[1]) })
-		}
-	})
-	ts.Defer(func() { l.Close(); running.Wait() })
-}
-
-// forward copies both ways until either side has ended.
-func forward(near net.Conn, target string) {
-	defer near.Close()
-	far, err := net.Dial("tcp", target)
-	if err != nil {
-		return
-	}
-	defer far.Close()
-	ended := make(chan struct{}, 2)
-	go func() { io.Copy(far, near); ended <- struct{}{} }()
-	go func() { io.Copy(near, far); ended <- struct{}{} }()
-	<-ended
-	near.Close()
-	far.Close()
-	<-ended
 }

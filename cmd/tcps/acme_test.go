@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -25,14 +24,13 @@ import (
 // ACME is tried against Pebble, Let's Encrypt's test authority, which validates
 // names for real; only the ports that it connects to are others than 80 and 443.
 //
-//	freeport VARIABLE…           ports on 127.0.0.1 that nobody uses now
 //	challdns NAME                a name server for which every name is 127.0.0.1; $NAME is its address
 //	pebble NAME OPTION=VALUE…    an authority. $NAME_URL is its directory, $NAME_CA vouches for that,
 //	                             $NAME_ROOT for what it issues, $NAME_MANAGEMENT changes it. It may be ended, and started again at the same place.
 //
 // Options of pebble: at=PORT, dns=ADDRESS, tls=PORT and http=PORT (that it validates
 // at), nonces=PERCENT that it refuses, slow=SECONDS that it validates, seconds=N that
-// certificates last, blocked=NAME, eab=ID:KEY, ocsp=URL.
+// certificates last, short=N for those of a profile of that name, blocked=NAME, eab=ID:KEY, ocsp=URL.
 
 // acmeTools are the programs, built once.
 var acmeTools = sync.OnceValues(func() (string, error) {
@@ -61,28 +59,6 @@ var acmeToolsUsed sync.Map
 
 func removeACMETools() {
 	acmeToolsUsed.Range(func(dir, _ any) bool { return os.RemoveAll(dir.(string)) == nil })
-}
-
-// freePort is below the ports that the system gives to who asks for any: no
-// other test takes it meanwhile.
-func freePort(ts *testscript.TestScript) int {
-	for range 100 {
-		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			l.Close()
-			return port
-		}
-	}
-	ts.Fatalf("no free port was found")
-	return 0
-}
-
-func cmdFreePort(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, len(args) >= 1, "freeport VARIABLE…")
-	for _, name := range args {
-		ts.Setenv(name, strconv.Itoa(freePort(ts)))
-	}
 }
 
 func cmdChallDNS(ts *testscript.TestScript, neg bool, args []string) {
@@ -174,6 +150,10 @@ func writePebbleConfig(ts *testscript.TestScript, name, address, management stri
 		ts.Check(err)
 		return n
 	}
+	profiles := map[string]any{"default": map[string]any{"description": "for tests", "validityPeriod": number("seconds", 7_776_000)}}
+	if options["short"] != "" { // of two, Pebble takes any for who asks for none
+		profiles["short"] = map[string]any{"description": "for tests", "validityPeriod": number("short", 0)}
+	}
 	settings := map[string]any{
 		"listenAddress": address, "managementListenAddress": management,
 		"certificate": cert, "privateKey": key,
@@ -181,7 +161,7 @@ func writePebbleConfig(ts *testscript.TestScript, name, address, management stri
 		"ocspResponderURL": options["ocsp"],
 		"keyAlgorithm":     "rsa", // the only kind of key that its management gives out, for the responder
 		"retryAfter":       map[string]int{"authz": 1, "order": 1},
-		"profiles":         map[string]any{"default": map[string]any{"description": "for tests", "validityPeriod": number("seconds", 7_776_000)}},
+		"profiles":         profiles,
 	}
 	if options["blocked"] != "" {
 		settings["domainBlocklist"] = []string{options["blocked"]}

@@ -28,7 +28,9 @@ import (
 //	expectexit NAME CODE                waits for its end; stdout and stderr are its then
 //	peer NAME STEP…                     a server of the test's own on 127.0.0.1; $NAME is its port
 //	caller NAME PORT STEP…              a client of the test's own; the steps are in peer_test.go
-//	freeport, challdns, pebble, rfc2136, responder, renewnow, relay
+//	relay NAME PORT [held]              forwards connections to PORT; $NAME is its own; held: once something was sent to NAME
+//	freeport VARIABLE…                  ports that nobody is given by chance, for servers of the script
+//	challdns, pebble, rfc2136, responder, renewnow
 //	                                    an ACME authority and what goes with it (acme_test.go, acme_dns_test.go, acme_responder_test.go)
 //	web NAME FOLDER                     an HTTP server of the folder's files; $NAME is its port
 //	closeweb NAME                       ends it
@@ -42,7 +44,7 @@ import (
 //	[ipv6] COMMAND…                     only where the machine has ::1
 //
 // Waiting is for events; deadline bounds it where a program is at fault.
-const deadline = 20 * time.Second
+const deadline = 45 * time.Second
 
 // leakChecked looks for goroutines that the tests have left behind.
 type leakChecked struct{ m *testing.M }
