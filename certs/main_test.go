@@ -26,10 +26,6 @@ import (
 const createIn = "CERTS_TEST_CREATE_IN"
 
 func TestMain(m *testing.M) {
-	if dir := os.Getenv(lockIn); dir != "" {
-		holdLock(dir)
-		return
-	}
 	if dir := os.Getenv(createIn); dir != "" {
 		a, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
 		if err != nil {
@@ -39,6 +35,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(created, certs.Pin(a.Root()))
 		return
 	}
+	useStorage()
 	// certmagic's limiter of requests to an ACME authority is never stopped.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"))
 }
