@@ -73,7 +73,7 @@ func DescribeFile(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("describe %q: %w", path, err)
 	}
-	found, err := readAny(path, data)
+	found, err := readAny(path, data, nil)
 	if err != nil {
 		return "", fmt.Errorf("describe %q: %w", path, err)
 	}
@@ -92,19 +92,6 @@ func DescribeFile(path string) (string, error) {
 		return "", fmt.Errorf("describe %q: the file holds %s", path, holdsInstead(path, found))
 	}
 	return strings.Join(parts, "\n"), nil
-}
-
-// readAny reads PEM, or one certificate or key in DER form.
-func readAny(path string, data []byte) (*contents, error) {
-	if certificates, err := x509.ParseCertificates(data); err == nil && len(certificates) > 0 {
-		return &contents{certificates: certificates}, nil
-	}
-	if !bytes.Contains(data, []byte("-----BEGIN")) {
-		if key, err := parseKey(data); err == nil {
-			return &contents{keys: []crypto.Signer{key}}, nil
-		}
-	}
-	return parsePEM(path, data)
 }
 
 func describeKey(public crypto.PublicKey, certificates []*x509.Certificate) (string, error) {

@@ -36,10 +36,9 @@ func notPEM(path string, data []byte) string {
 	if _, err := x509.ParseCertificateRequest(data); err == nil {
 		return "not a certificate but a signing request (CSR), in DER form; an authority makes a certificate of it"
 	}
-	if inside := derContent(data); bytes.HasPrefix(inside, []byte{0x02, 0x01, 0x03, 0x30}) {
-		// PFX ::= SEQUENCE { version INTEGER (3), authSafe SEQUENCE … (RFC 7292, 4)
+	if isPKCS12(data) {
 		return convert("PKCS#12 (.p12, .pfx)", "openssl pkcs12 -in %s -noenc -out %s")
-	} else if bytes.HasPrefix(inside, []byte{0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02}) {
+	} else if bytes.HasPrefix(derContent(data), []byte{0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x07, 0x02}) {
 		return convert("PKCS#7 (.p7b)", "openssl pkcs7 -inform DER -in %s -print_certs -out %s")
 	}
 	return "not a PEM file but binary data, DER of an unknown kind"
@@ -62,7 +61,7 @@ func derContent(data []byte) []byte {
 
 // holdsInstead says what a file without a certificate holds, given the types of its other PEM blocks.
 func holdsInstead(path string, c *contents) string {
-	if len(c.keys) > 0 {
+	if len(c.keys)+len(c.sealed) > 0 {
 		return "a private key, not a certificate"
 	}
 	if len(c.others) == 0 {
@@ -105,9 +104,4 @@ func holdsNoKey(path string, c *contents) string {
 		return "a certificate, not a private key"
 	}
 	return "no private key"
-}
-
-func encryptedKey(path string) string {
-	return fmt.Sprintf("the private key is encrypted; decrypt it: openssl pkey -in %s -out %s",
-		terminal.ShellWord(path), terminal.ShellWord(path+".plain"))
 }

@@ -56,10 +56,12 @@ func bareCause(err error) error {
 	return err
 }
 
-// contents is what a PEM file holds, in order.
+// contents is what a file holds, in order.
 type contents struct {
 	certificates []*x509.Certificate
+	chain        int // how many of them, from the first on, belong together; 0: all
 	keys         []crypto.Signer
+	sealed       []opener // keys that are encrypted, until unseal
 	others       []string // types of blocks that are neither, nor parameters
 }
 
@@ -73,7 +75,7 @@ func parsePEM(path string, data []byte) (*contents, error) {
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
-		if err := c.add(path, blocks+1, block); err != nil {
+		if err := c.add(blocks+1, block); err != nil {
 			return nil, err
 		}
 	}
@@ -86,7 +88,7 @@ func parsePEM(path string, data []byte) (*contents, error) {
 	return c, nil
 }
 
-func (c *contents) add(path string, number int, block *pem.Block) error {
+func (c *contents) add(number int, block *pem.Block) error {
 	switch block.Type {
 	case "CERTIFICATE":
 		cert, err := x509.ParseCertificate(block.Bytes)
@@ -96,7 +98,8 @@ func (c *contents) add(path string, number int, block *pem.Block) error {
 		c.certificates = append(c.certificates, cert)
 	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
 		if block.Headers["DEK-Info"] != "" {
-			return errors.New(encryptedKey(path))
+			c.sealed = append(c.sealed, sealedPEM(block))
+			return nil
 		}
 		key, err := parseKey(block.Bytes)
 		if err != nil {
@@ -104,12 +107,54 @@ func (c *contents) add(path string, number int, block *pem.Block) error {
 		}
 		c.keys = append(c.keys, key)
 	case "ENCRYPTED PRIVATE KEY":
-		return errors.New(encryptedKey(path))
+		open, err := sealedPKCS8(block.Bytes)
+		if err != nil {
+			return fmt.Errorf("private key in PEM block %d: %w", number, err)
+		}
+		c.sealed = append(c.sealed, open)
 	case "EC PARAMETERS", "DH PARAMETERS":
 	default:
 		c.others = append(c.others, block.Type)
 	}
 	return nil
+}
+
+// readAny reads PEM, PKCS#12, or one certificate or key in DER form, and opens what is encrypted.
+func readAny(path string, data []byte, ask Passphrase) (*contents, error) {
+	if isPKCS12(data) {
+		return readPKCS12(path, data, ask)
+	}
+	if !bytes.Contains(data, []byte("-----BEGIN")) {
+		c, err := parseDER(data)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			return c, c.unseal(path, ask)
+		}
+	}
+	c, err := parsePEM(path, data)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.unseal(path, ask)
+}
+
+// parseDER reads certificates or a key in DER form; nil, nil means that data is neither.
+func parseDER(data []byte) (*contents, error) {
+	if certificates, err := x509.ParseCertificates(data); err == nil && len(certificates) > 0 {
+		return &contents{certificates: certificates}, nil
+	}
+	if key, err := parseKey(data); err == nil {
+		return &contents{keys: []crypto.Signer{key}}, nil
+	}
+	open, err := sealedPKCS8(data)
+	if err == errNotSealed {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("private key: %w", err)
+	}
+	return &contents{sealed: []opener{open}}, nil
 }
 
 // parseKey reads a private key in any of its three encodings, and refuses kinds that TLS cannot sign with.
@@ -125,6 +170,11 @@ func parseKey(der []byte) (crypto.Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("not a PKCS#8, PKCS#1 or SEC1 key: %s", terminal.Printable(err.Error()))
 	}
+	return signerOf(key)
+}
+
+// signerOf refuses kinds of keys that TLS cannot sign with.
+func signerOf(key any) (crypto.Signer, error) {
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
 		return k, nil

@@ -12,8 +12,11 @@ import (
 
 // Pair names the files of one certificate.
 type Pair struct {
-	Cert string // PEM: the certificate first, then the chain up to the authority; possibly the private key too
-	Key  string // PEM; empty: the key is in the Cert file
+	Cert string // PEM: the certificate first, then the chain up to the authority; possibly the private key too. Or PKCS#12
+	Key  string // PEM, DER or PKCS#12, encrypted perhaps; empty: the key is in the Cert file
+
+	// Passphrase is asked for the passphrase of a file that is encrypted. nil: such a file is ErrPassphraseNeeded.
+	Passphrase Passphrase
 }
 
 // ErrNoKey is the cause when there is no key file and the certificate file holds no private key.
@@ -130,7 +133,7 @@ func (p Pair) load() ([]*x509.Certificate, crypto.Signer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	inCert, err := parsePEM(p.Cert, data)
+	inCert, err := p.readCert(data)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -138,16 +141,23 @@ func (p Pair) load() ([]*x509.Certificate, crypto.Signer, error) {
 	if p.Key != "" && p.Key != p.Cert {
 		where = fmt.Sprintf("key %q", p.Key)
 		if data, err = readFile(p.Key); err == nil {
-			inKey, err = parsePEM(p.Key, data)
+			inKey, err = readAny(p.Key, data, p.ask())
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", where, err)
+		}
+	} else if len(inCert.certificates) > 0 {
+		if err := inCert.unseal(p.Cert, p.ask()); err != nil {
+			return nil, nil, err
 		}
 	}
 	if err := p.checkKinds(inCert, inKey); err != nil {
 		return nil, nil, err
 	}
 	chain := inCert.certificates
+	if inCert.chain > 0 {
+		chain = chain[:inCert.chain]
+	}
 	for _, key := range inKey.keys {
 		if samePublicKey(key, chain[0]) {
 			return chain, key, checkLeafFirst(chain)
@@ -161,11 +171,29 @@ func (p Pair) load() ([]*x509.Certificate, crypto.Signer, error) {
 	return nil, nil, fmt.Errorf("%s belongs to another certificate", where)
 }
 
+// readCert reads the Cert file, whose key, if it is encrypted, may not be wanted.
+func (p Pair) readCert(data []byte) (*contents, error) {
+	if isPKCS12(data) {
+		return readPKCS12(p.Cert, data, p.ask())
+	}
+	return parsePEM(p.Cert, data)
+}
+
+// ask is the Passphrase, or what says that there is none.
+func (p Pair) ask() Passphrase {
+	if p.Passphrase != nil {
+		return p.Passphrase
+	}
+	return func(string) ([]byte, error) {
+		return nil, fmt.Errorf("%w: set Passphrase of the Pair", ErrPassphraseNeeded)
+	}
+}
+
 // checkKinds names what is in a file instead of what should be: a certificate in the first, a private key in the second.
 func (p Pair) checkKinds(inCert, inKey *contents) error {
 	separate := inCert != inKey
 	switch {
-	case len(inCert.certificates) == 0 && separate && len(inCert.keys) > 0 && len(inKey.certificates) > 0:
+	case len(inCert.certificates) == 0 && separate && len(inCert.keys)+len(inCert.sealed) > 0 && len(inKey.certificates) > 0:
 		return fmt.Errorf("certificate and key are exchanged: %q is the certificate, %q the key", p.Key, p.Cert)
 	case len(inCert.certificates) == 0:
 		return fmt.Errorf("the file holds %s", holdsInstead(p.Cert, inCert))

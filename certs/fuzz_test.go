@@ -54,6 +54,36 @@ func FuzzLoadCertificatePEM(f *testing.F) {
 	})
 }
 
+// FuzzEncryptedKey: whatever bytes a file holds that a passphrase is given for, opening it does not panic, and an error is
+// one clean line without the passphrase.
+func FuzzEncryptedKey(f *testing.F) {
+	seeds, err := filepath.Glob(kept("*"))
+	if err != nil || len(seeds) < 20 {
+		f.Fatalf("%d seeds, %v", len(seeds), err)
+	}
+	for _, seed := range seeds {
+		data, err := os.ReadFile(seed)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := write(t, dir, "x.key", data)
+		_, loadErr := certs.LoadFiles(certs.Pair{Cert: path, Passphrase: says("changeit")})
+		_, _, poolErr := certs.LoadPool(path)
+		for _, err := range []error{certs.CheckPassphrase(path, []byte("changeit")), loadErr, poolErr} {
+			if err == nil {
+				continue
+			}
+			if wantError(t, err, "x.key"); strings.Contains(err.Error(), "changeit") {
+				t.Errorf("it shows the passphrase: %v", err)
+			}
+		}
+	})
+}
+
 // FuzzServerName: what Permits takes, a certificate can carry and the constraints of the root allow; the
 // file that it is written to stays in its folder.
 func FuzzServerName(f *testing.F) {

@@ -9,12 +9,16 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"software.sslmate.com/src/go-pkcs12"
+
+	"tcps/internal/terminal"
 )
 
-// LoadPool reads certificate authorities from PEM files, and from folders: every *.pem, *.crt and *.cer file there,
-// hidden ones and sub-folders left out. A file that holds no authority is an error that names it, so is a folder
-// without such a file; errors.Is finds fs.ErrNotExist and fs.ErrPermission. The warnings are sentences about
-// authorities that are expired, not yet valid or near their end, and about certificates that were left out
+// LoadPool reads certificate authorities from PEM files and PKCS#12 trust stores, and from folders: every *.pem, *.crt
+// and *.cer file there, hidden ones and sub-folders left out. A file that holds no authority is an error that names it,
+// so is a folder without such a file; errors.Is finds fs.ErrNotExist and fs.ErrPermission. The warnings are sentences
+// about authorities that are expired, not yet valid or near their end, and about certificates that were left out
 // because they are no authority.
 func LoadPool(paths ...string) (pool *x509.CertPool, warnings []string, err error) {
 	if len(paths) == 0 {
@@ -68,7 +72,7 @@ func addAuthorities(pool *x509.CertPool, file string) (warnings []string, err er
 	if err != nil {
 		return nil, err
 	}
-	found, err := parsePEM(file, data)
+	found, err := readAuthorities(file, data)
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +101,19 @@ func addAuthorities(pool *x509.CertPool, file string) (warnings []string, err er
 		return nil, errors.New(firstWhy)
 	}
 	return warnings, nil
+}
+
+// readAuthorities reads PEM or a PKCS#12 trust store. Those are no secret: Java's have the passphrase "changeit".
+func readAuthorities(file string, data []byte) (*contents, error) {
+	if !isPKCS12(data) {
+		return parsePEM(file, data)
+	}
+	c, err := readPKCS12(file, data, func(string) ([]byte, error) { return []byte(pkcs12.DefaultPassword), nil })
+	if errors.Is(err, ErrWrongPassphrase) {
+		return nil, fmt.Errorf("PKCS#12 with a passphrase of its own; take the certificates out of it: openssl pkcs12 -in %s -nokeys -out %s",
+			terminal.ShellWord(file), terminal.ShellWord(file+".pem"))
+	}
+	return c, err
 }
 
 // whyNoAuthority is empty if c may sign certificates.

@@ -102,6 +102,10 @@ func checkFlags(app *cli.App, name string, command *cli.Command, flags []string)
 	for i := 0; i < len(flags); i++ {
 		flag := flags[i]
 		bare := flagName(flag)
+		if bare == "passphrase" && slices.Contains(known, "passphrase-file") {
+			return misuse("name a file that has it: --passphrase-file FILE; or set "+passphraseVariable+", or run it on a terminal, which asks",
+				"there is no flag --passphrase: everybody on this machine can read what stands on a command line")
+		}
 		if !slices.Contains(known, bare) {
 			return misuse(suggestion("--", bare, known, name+" --help"), "%s has no flag %s", name, "--"+bare)
 		}

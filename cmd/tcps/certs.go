@@ -15,7 +15,8 @@ Examples:
   tcps certs init --permit example.org         the local authority
   tcps certs issue db.internal 10.0.0.5        a server's certificate
   tcps certs issue --client alice email:alice@home.internal
-  tcps certs show db.internal.pem`
+  tcps certs show db.internal.pem
+  tcps certs export --p12 db.internal.pem db.internal.key`
 
 // certificateCategory heads the flags that say what a certificate is to be.
 const certificateCategory = "Certificate"
@@ -30,6 +31,7 @@ func (p *program) certsCommand() *cli.Command {
 			p.certsInitCommand(),
 			p.certsIssueCommand(),
 			p.certsShowCommand(),
+			p.certsExportCommand(),
 		},
 	}
 }

@@ -47,12 +47,12 @@ func (p *program) connectCommand() *cli.Command {
 		Usage:     "talk to a server: standard input and output over TLS",
 		UsageText: connectUsage,
 		Action:    p.connect,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			listFlag("Trust", "ca", "`FILE` or folder with the authorities that may vouch for the server, instead of the system's and the local one"),
 			stringFlag("Trust", "name", "", "`NAME` that the server's certificate must have, instead of the endpoint's host"),
 			boolFlag("Trust", "insecure", "take any certificate: whoever is in between can read and change everything"),
-			listFlag("Trust", "cert", "PEM `FILE` with our certificate, its chain, and possibly its key"),
-			listFlag("Trust", "key", "PEM `FILE` with the key of the certificate in the same place"),
+			listFlag("Trust", "cert", "PEM or PKCS#12 `FILE` with our certificate, its chain, and possibly its key"),
+			listFlag("Trust", "key", "`FILE` with the key of the certificate in the same place"),
 			stateFlag(),
 			boolFlag("Connecting", "4", "IPv4 only"),
 			boolFlag("Connecting", "6", "IPv6 only"),
@@ -64,7 +64,7 @@ func (p *program) connectCommand() *cli.Command {
 			stringFlag("Talking", "expect", "", "`TEXT` to wait for: exit status 0 as soon as the server has sent it"),
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
-		},
+		}, passphraseFlags()...),
 	}
 }
 
@@ -210,7 +210,7 @@ func dialNetwork(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) 
 
 // dialTrust sets whom the dialer trusts, and what it presents.
 func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
-	pairs, err := pairsOf(c)
+	pairs, err := pairsOf(c, p.passphrase(c))
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ import (
 //	exactly NAME|stdout|FILE TEXT       checks the whole of a content, with Go's escapes
 //	jsonlines FILE                      checks that each line is one JSON object
 //	atmost LINES FILE                   checks the number of lines
+//	withoutterminal PROGRAM ARGUMENT…   a program: runs another one that has no terminal to ask on
 //	[ipv6] COMMAND…                     only where the machine has ::1
 //
 // Waiting is for events; deadline bounds it where a program is at fault.
@@ -54,7 +55,7 @@ func (l leakChecked) Run() int {
 }
 
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){"tcps": main})
+	testscript.Main(leakChecked{m}, map[string]func(){"tcps": main, "withoutterminal": withoutTerminal})
 }
 
 func TestScript(t *testing.T) { runScripts(t, "script") }

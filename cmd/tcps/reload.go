@@ -94,6 +94,9 @@ func (r *reloader) paths() []string {
 			paths = append(paths, pair.Key)
 		}
 	}
+	if r.config.passphraseFile != "" {
+		paths = append(paths, r.config.passphraseFile)
+	}
 	return paths
 }
 

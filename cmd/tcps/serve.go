@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -27,6 +28,7 @@ discard  reads, and sends nothing
 Examples:
   tcps serve                                   with a certificate of the local authority
   tcps serve --cert server.pem --key server.key --listen :8443 echo
+  tcps serve --cert server.p12 --passphrase-file secret
   tcps serve --client-ca ca.pem --allow-cn billing --allow-cn reports
   tcps serve --listen tcps://:8443 --listen 'unixs:///run/tcps.sock?mode=0660'
 
@@ -69,7 +71,7 @@ func (p *program) serveCommand() *cli.Command {
 			stateFlag(),
 			logFlag(),
 			boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-		}, append(trustFlags(), managedFlags()...)...),
+		}, slices.Concat(trustFlags(), managedFlags(), passphraseFlags())...),
 	}
 }
 
@@ -155,7 +157,7 @@ func (p *program) servingOf(c *cli.Context) (*serving, error) {
 	if s.log, err = newLogger(c, p.err); err != nil {
 		return nil, err
 	}
-	if s.trust, err = trustConfigOf(c); err != nil {
+	if s.trust, err = trustConfigOf(c, p.passphrase(c)); err != nil {
 		return nil, err
 	}
 	if s.server, err = serverOf(c); err != nil {

@@ -13,8 +13,8 @@ const authCategory = "Certificates and clients"
 
 func trustFlags() []cli.Flag {
 	flags := []cli.Flag{
-		listFlag(authCategory, "cert", "PEM `FILE` with a certificate, its chain, and possibly its key"),
-		listFlag(authCategory, "key", "PEM `FILE` with the key of the certificate in the same place"),
+		listFlag(authCategory, "cert", "PEM or PKCS#12 `FILE` with a certificate, its chain, and possibly its key"),
+		listFlag(authCategory, "key", "`FILE` with the key of the certificate in the same place"),
 		listFlag(authCategory, "client-ca", "`FILE` or folder with authorities that vouch for clients: a client certificate is required then"),
 		stringFlag(authCategory, "client-auth", "", "`MODE` of client authentication: require, optional or none"),
 	}
@@ -38,18 +38,19 @@ var ruleUsage = map[tlsserver.RuleKind]string{
 
 // A trustConfig is what the flags say of certificates and clients.
 type trustConfig struct {
-	pairs      []certs.Pair
-	clientCAs  []string
-	clientAuth tlsserver.ClientAuth
-	policy     *tlsserver.Policy
+	pairs          []certs.Pair
+	passphraseFile string // watched with the keys that it opens
+	clientCAs      []string
+	clientAuth     tlsserver.ClientAuth
+	policy         *tlsserver.Policy
 }
 
-func trustConfigOf(c *cli.Context) (*trustConfig, error) {
-	pairs, err := pairsOf(c)
+func trustConfigOf(c *cli.Context, ask certs.Passphrase) (*trustConfig, error) {
+	pairs, err := pairsOf(c, ask)
 	if err != nil {
 		return nil, err
 	}
-	t := &trustConfig{pairs: pairs, clientCAs: list(c, "client-ca")}
+	t := &trustConfig{pairs: pairs, passphraseFile: c.String("passphrase-file"), clientCAs: list(c, "client-ca")}
 	if mode := c.String("client-auth"); mode != "" {
 		if t.clientAuth, err = tlsserver.ParseClientAuth(mode); err != nil {
 			return nil, misuse("", "flag --client-auth: %v", err)
@@ -62,14 +63,14 @@ func trustConfigOf(c *cli.Context) (*trustConfig, error) {
 }
 
 // pairsOf pairs --cert and --key in order.
-func pairsOf(c *cli.Context) ([]certs.Pair, error) {
+func pairsOf(c *cli.Context, ask certs.Passphrase) ([]certs.Pair, error) {
 	chains, keys := list(c, "cert"), list(c, "key")
 	if len(keys) > len(chains) {
 		return nil, misuse("give each --key the --cert that it belongs to", "--key %q has no --cert", keys[len(chains)])
 	}
 	var pairs []certs.Pair
 	for i, chain := range chains {
-		pair := certs.Pair{Cert: chain}
+		pair := certs.Pair{Cert: chain, Passphrase: ask}
 		if i < len(keys) {
 			pair.Key = keys[i]
 		}

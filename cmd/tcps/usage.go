@@ -175,6 +175,10 @@ func noArguments(c *cli.Context) error {
 // what makes such a file, where something does.
 func fileFailure(err error, missing ...string) error {
 	switch {
+	case errors.Is(err, certs.ErrPassphraseNeeded), errors.Is(err, errNoPassphrase):
+		return failure(err, "name a file that has it: --passphrase-file FILE", "or set "+passphraseVariable+", or run it on a terminal, which asks")
+	case errors.Is(err, certs.ErrWrongPassphrase):
+		return failure(err, "it came from --passphrase-file, else "+passphraseVariable+", else the terminal")
 	case errors.Is(err, certs.ErrNoKey):
 		return failure(err, "name the file that has it: --key FILE")
 	case errors.Is(err, fs.ErrNotExist):

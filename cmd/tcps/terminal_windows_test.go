@@ -1,0 +1,3 @@
+package main
+
+func withoutTerminal() {} // the scripts do not run on Windows
