@@ -37,11 +37,13 @@ type AuthorityOptions struct {
 	KeyType       KeyType  // of the root's key; zero: ECDSAP256
 }
 
-// Authority is a local certificate authority: a root and its key. It never changes.
+// Authority is a local certificate authority: a root and its key. One that is kept in a folder records there what it
+// issues (OpenLedger).
 type Authority struct {
-	root *x509.Certificate
-	key  crypto.Signer
-	pool *x509.CertPool
+	root   *x509.Certificate
+	key    crypto.Signer
+	pool   *x509.CertPool
+	ledger *Ledger // nil: it is in memory only
 }
 
 // NewAuthority makes an authority in memory, for tests and demonstrations.
@@ -164,6 +166,7 @@ func createAuthority(dir string, o AuthorityOptions) (*Authority, error) {
 		}
 		return nil, bareCause(err)
 	}
+	a.ledger = &Ledger{dir: dir}
 	return a, syncFolder(filepath.Dir(dir))
 }
 
@@ -274,6 +277,7 @@ func replaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string
 		}
 		return nil, "", err
 	}
+	a.ledger = &Ledger{dir: dir}
 	return a, kept, syncFolder(filepath.Dir(dir))
 }
 
@@ -329,7 +333,9 @@ func openAuthority(dir string) (*Authority, error) {
 	if why := whyNoAuthority(chain[0]); why != "" {
 		return nil, fmt.Errorf("root %q: %s", rootPath, why)
 	}
-	return makeAuthority(chain[0], key), nil
+	a := makeAuthority(chain[0], key)
+	a.ledger = &Ledger{dir: dir}
+	return a, nil
 }
 
 // OpenOrCreateAuthority opens the authority at dir, or makes it if there is none. Goroutines and processes that do so

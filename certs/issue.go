@@ -89,6 +89,9 @@ func (a *Authority) certify(r Request, public crypto.PublicKey) (*Issued, error)
 	if issued.Certificate.Leaf, err = a.sign(template, public); err != nil {
 		return nil, err
 	}
+	if err := a.ledger.record(issued.Certificate.Leaf); err != nil {
+		return nil, err
+	}
 	issued.Certificate.Certificate = [][]byte{issued.Certificate.Leaf.Raw}
 	issued.CertPEM = encodeCertificates(issued.Certificate.Leaf)
 	return issued, nil

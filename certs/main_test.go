@@ -195,3 +195,13 @@ func wantEmpty(t testing.TB, dir string, except ...string) {
 		t.Errorf("the folder holds %q, want %q", names, except)
 	}
 }
+
+// readPair reads a key of an authority's folder, past all checks.
+func readPair(t testing.TB, dir, name string) crypto.Signer {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair.PrivateKey.(crypto.Signer)
+}

@@ -204,3 +204,8 @@ func isDeviceName(s string) bool {
 	}
 	return len(stem) == 4 && (strings.HasPrefix(stem, "COM") || strings.HasPrefix(stem, "LPT")) && stem[3] >= '0' && stem[3] <= '9'
 }
+
+// WriteFile writes a file that is no secret (0644), atomically and durably, over one that is there.
+func WriteFile(path string, content []byte) error {
+	return writeFiles([]file{{path, content, 0o644}}, true)
+}

@@ -30,6 +30,9 @@ func (p *program) certsCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			p.certsInitCommand(),
 			p.certsIssueCommand(),
+			p.certsRevokeCommand(),
+			p.certsCRLCommand(),
+			p.certsListCommand(),
 			p.certsShowCommand(),
 			p.certsExportCommand(),
 		},
