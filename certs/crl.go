@@ -3,7 +3,6 @@ package certs
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
@@ -76,12 +75,6 @@ func (a *Authority) revocationLists(life time.Duration) ([]RevocationList, error
 		lists = append(lists, list)
 	}
 	return lists, nil
-}
-
-// A signer is a certificate of an authority with its key.
-type signer struct {
-	certificate *x509.Certificate
-	key         crypto.Signer
 }
 
 func (s signer) list(revoked []RevokedCertificate, number *big.Int, life time.Duration) (RevocationList, error) {

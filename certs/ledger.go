@@ -182,6 +182,15 @@ func readLedgerFile(path string) (ledgerEntry, error) {
 	return e, nil
 }
 
+// isRevoked tells whether there is a record of it, whatever that says.
+func (l *Ledger) isRevoked(c *x509.Certificate) bool {
+	if l == nil {
+		return false
+	}
+	_, err := os.Lstat(l.path(revokedFolder, c.SerialNumber))
+	return err == nil
+}
+
 func (l *Ledger) pruneDaily(now time.Time) error {
 	if today := now.Unix() / int64(day/time.Second); l.pruned.Swap(today) == today {
 		return nil

@@ -15,11 +15,12 @@ func (p *program) openAuthority(c *cli.Context) (*certs.Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	authority, err := certs.OpenAuthority(dir)
+	authority, err := certs.OpenEncryptedAuthority(dir, p.passphrase(c))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, failure(err, makesRoot)
 	} else if err != nil {
 		return nil, fileFailure(err)
 	}
+	p.warn(authority.Warnings())
 	return authority, nil
 }

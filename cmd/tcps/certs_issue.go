@@ -19,14 +19,14 @@ uri:… or dns:…. It writes NAME.pem and NAME.key.`
 func (p *program) certsIssueCommand() *cli.Command {
 	return &cli.Command{
 		Name: "issue", Usage: "issue a certificate", UsageText: issueUsage, Action: p.certsIssue,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			boolFlag(certificateCategory, "client", "a client's certificate"),
 			durationFlag(certificateCategory, "for", 90*24*time.Hour, "`TIME` that it is valid"),
 			keyTypeFlag(certificateCategory),
 			stringFlag(certificateCategory, "out", ".", "`DIR` to write to"),
 			boolFlag(certificateCategory, "force", "overwrite files that are there"),
 			stateFlag(),
-		},
+		}, passphraseFlags()...),
 	}
 }
 
@@ -46,10 +46,11 @@ func (p *program) certsIssue(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	authority, _, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
+	authority, _, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{Passphrase: p.passphrase(c)})
 	if err != nil {
-		return failure(err)
+		return fileFailure(err)
 	}
+	p.warn(authority.Warnings())
 	issued, err := authority.Issue(request)
 	if _, ok := errors.AsType[*certs.NotPermittedError](err); ok {
 		return err // it has its own hint

@@ -236,12 +236,14 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		d.RootCAs = pool
 		return nil
 	}
-	if root, err := localRoot(c); err == nil {
+	if roots, err := localRoots(c); err == nil {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool()
 		}
-		pool.AddCert(root)
+		for _, root := range roots {
+			pool.AddCert(root)
+		}
 		d.RootCAs = pool
 	}
 	return nil
@@ -264,9 +266,9 @@ func (p *program) warn(warnings []string) {
 	}
 }
 
-// localRoot is the root of the local authority, if it may be trusted without
-// being asked for.
-func localRoot(c *cli.Context) (*x509.Certificate, error) {
+// localRoots are the roots of the local authority, if they may be trusted
+// without being asked for.
+func localRoots(c *cli.Context) ([]*x509.Certificate, error) {
 	dir, err := authorityDir(c)
 	if err != nil {
 		return nil, err
@@ -343,7 +345,7 @@ func connectHints(c *cli.Context, err error) []string {
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:
 		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
-		if _, err := localRoot(c); err != nil && !errors.Is(err, fs.ErrNotExist) && len(list(c, "ca")) == 0 {
+		if _, err := localRoots(c); err != nil && !errors.Is(err, fs.ErrNotExist) && len(list(c, "ca")) == 0 {
 			hints = append(hints, fmt.Sprintf("the local authority is not trusted by itself: %v", err))
 		}
 		return hints
