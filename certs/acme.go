@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
@@ -99,6 +100,9 @@ func (a *ACME) check(names []string) error {
 	if (a.KeyID == "") != (a.MACKey == "") {
 		return errors.New("an external account has a key ID and a MAC key: one of them is missing")
 	}
+	if _, err := base64.RawURLEncoding.DecodeString(a.MACKey); err != nil {
+		return fmt.Errorf("the MAC key of the external account is not in base64url: %w", err)
+	}
 	u, err := url.Parse(a.directory())
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("%q is no address of an ACME directory: it begins with https://", a.directory())
@@ -135,6 +139,14 @@ func (a *ACME) issuer(config *certmagic.Config) (certmagic.Issuer, error) {
 	}
 	if a.directory() == LetsEncrypt {
 		template.TestCA = LetsEncryptStaging // for what is tried again
+	}
+	if a.Email == "" {
+		// certmagic takes the folder of an account without an address, which another attempt is just making, for an
+		// address.
+		template.NewAccountFunc = func(_ context.Context, _ *certmagic.ACMEIssuer, account acme.Account) (acme.Account, error) {
+			account.Contact = nil
+			return account, nil
+		}
 	}
 	if a.KeyID != "" {
 		template.ExternalAccount = &acme.EAB{KeyID: a.KeyID, MACKey: a.MACKey}

@@ -130,6 +130,10 @@ func (c *constraints) apply(template *x509.Certificate) {
 	template.PermittedURIDomains = hosts
 }
 
+// CheckConstrained says what a root may sign for without bounds, or nil if it may sign for certain names only: then
+// whoever steals its key cannot impersonate everybody to those who trust it.
+func CheckConstrained(root *x509.Certificate) error { return checkConstrained(root) }
+
 // checkConstrained says what keeps a root from being bound to certain names: the extension has to be critical, and
 // each kind of name restricted.
 func checkConstrained(root *x509.Certificate) error {

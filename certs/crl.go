@@ -2,136 +2,287 @@ package certs
 
 import (
 	"bytes"
-	"context"
-	"crypto/rand"
+	"cmp"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"math/big"
 	"os"
-	"path/filepath"
-	"strings"
+	"slices"
+	"sync"
 	"time"
+
+	"tcps/internal/terminal"
 )
 
-// defaultListLife is how long a revocation list is valid.
-const defaultListLife = 7 * day
+// maxListBytes bounds what is read of a revocation list: 100,000 serial numbers are 5 MB, in PEM form 7 MB.
+const maxListBytes = 64 << 20
 
-// numberFile holds the number of the latest revocation list, in decimal digits.
-const numberFile = "crl.number"
+// clockSkew is how far the clock of who signs lists and OCSP responses may be ahead of ours.
+const clockSkew = 5 * time.Minute
 
-// RevocationList is one signed list (RFC 5280, 5), of one issuer.
+// RevocationList is a certificate revocation list (CRL, RFC 5280, 5) in a compact form: 24 bytes a serial number.
+// ParseRevocationLists makes it. It may be used by many goroutines at once.
 type RevocationList struct {
-	Issuer *x509.Certificate
-	Number *big.Int // higher than that of each list before
-	Count  int      // of certificates on it
-	DER    []byte
+	source         string // the file or URL, for errors
+	issuer         string // in words
+	rawIssuer      []byte
+	authorityKeyID []byte   // empty: it names no key
+	number         *big.Int // nil: it has none
+	thisUpdate     time.Time
+	nextUpdate     time.Time
+	entries        []listEntry // sorted by serial
+
+	mu       sync.Mutex
+	signed   *x509.RevocationList        // what the signature is about; nil once it is verified; guarded by mu
+	verdicts map[[sha256.Size]byte]error // on the signature, by public key; guarded by mu
 }
 
-// PEM returns the list in PEM form.
-func (r *RevocationList) PEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: r.DER})
+// A listEntry is one revoked certificate.
+type listEntry struct {
+	serial serialDigest
+	at     uint32 // Unix time, enough until 2106
+	reason uint8  // RFC 5280, 5.3.1
 }
 
-// RevocationLists signs a list for each issuer of the authority whose key is at hand, that of new certificates first.
-// Each is valid for life; zero means 7 days. An authority in memory has revoked nothing.
-func (a *Authority) RevocationLists(life time.Duration) ([]RevocationList, error) {
-	lists, err := a.revocationLists(life)
-	if err != nil {
-		return nil, fmt.Errorf("sign revocation list: %w", err)
-	}
-	return lists, nil
+// serialDigest is half of the SHA-256 of a serial number: of one size, and as good as the number itself.
+type serialDigest [sha256.Size / 2]byte
+
+func digestSerial(serial *big.Int) serialDigest {
+	sum := sha256.Sum256(serial.Bytes())
+	return serialDigest(sum[:])
 }
 
-func (a *Authority) revocationLists(life time.Duration) ([]RevocationList, error) {
-	if life == 0 {
-		life = defaultListLife
-	} else if life < 0 {
-		return nil, fmt.Errorf("a list cannot be valid for %v", life)
-	}
-	var revoked []RevokedCertificate
-	number := big.NewInt(time.Now().Unix())
-	if a.ledger != nil {
-		var err error
-		if number, err = a.ledger.nextNumber(); err != nil { // before what is revoked is read: a higher number knows more
-			return nil, err
-		}
-		if revoked, err = ReadRevoked(a.ledger.dir); err != nil {
-			return nil, err
-		}
-	}
-	signers, err := a.signers()
-	if err != nil {
-		return nil, err
-	}
-	var lists []RevocationList
-	for _, s := range signers {
-		list, err := s.list(revoked, number, life)
+// ParseRevocationLists reads one list in DER form, or every list of a PEM file; source is what errors and warnings
+// call them. A list is refused that does not speak for all certificates of its issuer (delta, partitioned and
+// indirect lists, critical extensions that we do not know), or that does not say until when it holds. Whose
+// signature it bears is checked later, when the issuer is known.
+func ParseRevocationLists(source string, data []byte) ([]*RevocationList, error) {
+	if !bytes.Contains(data, []byte("-----BEGIN")) {
+		l, err := newRevocationList(source, data)
 		if err != nil {
 			return nil, err
 		}
-		lists = append(lists, list)
+		return []*RevocationList{l}, nil
+	}
+	var lists []*RevocationList
+	begun := bytes.Count(append([]byte("\n"), data...), []byte("\n-----BEGIN "))
+	blocks, other := 0, ""
+	for rest := data; ; blocks++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "X509 CRL" {
+			other = block.Type
+			continue
+		}
+		l, err := newRevocationList(source, block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("revocation list in PEM block %d: %w", blocks+1, err)
+		}
+		lists = append(lists, l)
+	}
+	switch {
+	case blocks < begun:
+		return nil, fmt.Errorf("%d of %d PEM blocks are damaged or cut off", begun-blocks, begun)
+	case len(lists) == 0:
+		return nil, fmt.Errorf("a PEM block %q, not a revocation list (X509 CRL)", other)
 	}
 	return lists, nil
 }
 
-func (s signer) list(revoked []RevokedCertificate, number *big.Int, life time.Duration) (RevocationList, error) {
-	now := time.Now()
-	template := &x509.RevocationList{Number: number, ThisUpdate: now, NextUpdate: now.Add(life)}
-	for _, r := range revoked {
-		if bytes.Equal(r.IssuerKeyID, s.certificate.SubjectKeyId) {
-			template.RevokedCertificateEntries = append(template.RevokedCertificateEntries,
-				x509.RevocationListEntry{SerialNumber: r.Serial, RevocationTime: r.At, ReasonCode: r.Reason})
-		}
-	}
-	der, err := x509.CreateRevocationList(rand.Reader, template, s.certificate, s.key)
-	return RevocationList{s.certificate, number, len(template.RevokedCertificateEntries), der}, err
-}
-
-// nextNumber counts on, durably: at least by the seconds since 1970, so that numbers rise even if the file is lost.
-func (l *Ledger) nextNumber() (*big.Int, error) {
-	unlock, err := lockFolder(l.dir)
+func newRevocationList(source string, der []byte) (*RevocationList, error) {
+	parsed, err := x509.ParseRevocationList(der)
 	if err != nil {
+		if inside := derContent(derContent(der)); len(inside) > 0 && inside[0] == 0x30 {
+			if _, e := asn1.Unmarshal(der, new(asn1.RawValue)); e == nil {
+				return nil, errors.New("not a revocation list of version 2 (RFC 5280, 5.1.2.1); OpenSSL writes one with \"crlnumber\" in its configuration, or -crlexts")
+			}
+		}
+		return nil, fmt.Errorf("not a revocation list: %s", terminal.Printable(err.Error()))
+	}
+	if extra := len(der) - len(parsed.Raw); extra > 0 {
+		return nil, fmt.Errorf("%d bytes follow the revocation list", extra)
+	}
+	if err := checkScope(parsed); err != nil {
 		return nil, err
 	}
-	defer unlock()
-	path := filepath.Join(l.dir, numberFile)
-	last := new(big.Int)
-	data, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read %q: %w", path, bareCause(err))
+	l := &RevocationList{
+		source:         source,
+		issuer:         nameInWords(parsed.Issuer),
+		rawIssuer:      bytes.Clone(parsed.RawIssuer),
+		authorityKeyID: bytes.Clone(parsed.AuthorityKeyId),
+		number:         parsed.Number,
+		thisUpdate:     parsed.ThisUpdate,
+		nextUpdate:     parsed.NextUpdate,
+		entries:        make([]listEntry, 0, len(parsed.RevokedCertificateEntries)),
+		signed: &x509.RevocationList{
+			RawTBSRevocationList: parsed.RawTBSRevocationList,
+			SignatureAlgorithm:   parsed.SignatureAlgorithm,
+			Signature:            parsed.Signature,
+		},
+		verdicts: make(map[[sha256.Size]byte]error),
 	}
-	if err == nil {
-		if _, ok := last.SetString(strings.TrimSpace(string(data)), 10); !ok || last.Sign() < 0 {
-			return nil, fmt.Errorf("%q is damaged: it holds no number; without it, lists are numbered by the time", path)
+	for _, e := range parsed.RevokedCertificateEntries {
+		entry := listEntry{serial: digestSerial(e.SerialNumber), at: uint32(max(e.RevocationTime.Unix(), 0))}
+		if e.ReasonCode > 0 && e.ReasonCode < len(reasonsInWords) {
+			entry.reason = uint8(e.ReasonCode)
 		}
+		l.entries = append(l.entries, entry)
 	}
-	next := last.Add(last, big.NewInt(1))
-	if now := big.NewInt(time.Now().Unix()); next.Cmp(now) < 0 {
-		next = now
-	}
-	if err := storeFile(path, []byte(next.String()+"\n")); err != nil {
-		return nil, fmt.Errorf("write %q: %w", path, err)
-	}
-	return next, nil
+	slices.SortFunc(l.entries, func(a, b listEntry) int { return bytes.Compare(a.serial[:], b.serial[:]) })
+	return l, nil
 }
 
-// lockTime bounds how long another process may hold the lock of an authority: all that is done under it is quick.
-const lockTime = 30 * time.Second
+// Extensions of lists and of their entries (RFC 5280, 5.2 and 5.3).
+var (
+	oidCRLNumber         = asn1.ObjectIdentifier{2, 5, 29, 20}
+	oidReasonCode        = asn1.ObjectIdentifier{2, 5, 29, 21}
+	oidInvalidityDate    = asn1.ObjectIdentifier{2, 5, 29, 24}
+	oidDeltaIndicator    = asn1.ObjectIdentifier{2, 5, 29, 27}
+	oidDistributionPoint = asn1.ObjectIdentifier{2, 5, 29, 28}
+	oidCertificateIssuer = asn1.ObjectIdentifier{2, 5, 29, 29}
+	oidAuthorityKeyID    = asn1.ObjectIdentifier{2, 5, 29, 35}
+)
 
-// lockFolder keeps other processes, and other users of the folder in this one, from changing an authority's keys.
-func lockFolder(dir string) (unlock func(), err error) {
-	path := filepath.Join(dir, ".lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+// checkScope refuses a list that cannot be taken for all that its issuer has revoked.
+func checkScope(l *x509.RevocationList) error {
+	if l.NextUpdate.IsZero() {
+		return errors.New("the list does not say until when it holds (no nextUpdate)")
+	}
+	for _, e := range l.Extensions {
+		switch {
+		case e.Id.Equal(oidDeltaIndicator):
+			return errors.New("a delta list, which says only what has changed since another one; the complete list is needed")
+		case e.Id.Equal(oidDistributionPoint):
+			return errors.New("a partitioned list (issuing distribution point), which does not speak for all certificates of its issuer; the complete list is needed")
+		case e.Critical && !e.Id.Equal(oidCRLNumber) && !e.Id.Equal(oidAuthorityKeyID):
+			return fmt.Errorf("the list has the critical extension %s, which we do not know", e.Id)
+		}
+	}
+	for _, entry := range l.RevokedCertificateEntries {
+		if entry.ReasonCode == removeFromCRL {
+			return fmt.Errorf("serial %x is to be removed from the list, which only a delta list can say", entry.SerialNumber)
+		}
+		for _, e := range entry.Extensions {
+			switch {
+			case e.Id.Equal(oidCertificateIssuer):
+				return errors.New("an indirect list, which speaks for certificates of several issuers; a list of the issuer alone is needed")
+			case e.Critical && !e.Id.Equal(oidReasonCode) && !e.Id.Equal(oidInvalidityDate):
+				return fmt.Errorf("the entry of serial %x has the critical extension %s, which we do not know", entry.SerialNumber, e.Id)
+			}
+		}
+	}
+	return nil
+}
+
+// find returns what the list says of a serial number.
+func (l *RevocationList) find(serial *big.Int) (listEntry, bool) {
+	wanted := digestSerial(serial)
+	i, found := slices.BinarySearchFunc(l.entries, wanted, func(e listEntry, d serialDigest) int { return bytes.Compare(e.serial[:], d[:]) })
+	if !found {
+		return listEntry{}, false
+	}
+	return l.entries[i], true
+}
+
+// names reports whether the list says that it is issuer's.
+func (l *RevocationList) names(issuer *x509.Certificate) bool {
+	return bytes.Equal(l.rawIssuer, issuer.RawSubject) &&
+		(len(l.authorityKeyID) == 0 || len(issuer.SubjectKeyId) == 0 || bytes.Equal(l.authorityKeyID, issuer.SubjectKeyId))
+}
+
+// signedBy checks the signature against issuer: once for each key. What was signed is forgotten when a key fits.
+func (l *RevocationList) signedBy(issuer *x509.Certificate) error {
+	if issuer.KeyUsage != 0 && issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
+		return fmt.Errorf("the key usage of %s does not let it sign revocation lists", subject(issuer))
+	}
+	key := sha256.Sum256(issuer.RawSubjectPublicKeyInfo)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if verdict, known := l.verdicts[key]; known {
+		return verdict
+	}
+	err := errors.New("another key has")
+	if l.signed != nil {
+		err = l.signed.CheckSignatureFrom(issuer)
+	}
+	if err == nil {
+		l.signed = nil
+	} else {
+		err = fmt.Errorf("revocation list %q is not signed by %s: %s", l.source, subject(issuer), terminal.Printable(err.Error()))
+	}
+	l.verdicts[key] = err
+	return err
+}
+
+// proved reports whether an issuer of a verified chain, or a known authority, has signed the list.
+func (l *RevocationList) proved() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.signed == nil
+}
+
+// unproved is the verdict on a list that nobody has signed of those who were asked.
+func (l *RevocationList) unproved() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.signed == nil {
+		return nil
+	}
+	for _, verdict := range l.verdicts {
+		return verdict
+	}
+	return nil
+}
+
+// compareAge orders lists of one issuer, the newest first: by number, else by date.
+func compareAge(a, b *RevocationList) int {
+	if a.number != nil && b.number != nil {
+		if c := b.number.Cmp(a.number); c != 0 {
+			return c
+		}
+	}
+	return cmp.Compare(b.thisUpdate.Unix(), a.thisUpdate.Unix())
+}
+
+// String names the list in errors and warnings.
+func (l *RevocationList) String() string {
+	return fmt.Sprintf("revocation list %q of %s", l.source, l.issuer)
+}
+
+// readLists reads the lists of a file; its errors are for "load revocation list PATH: ".
+func readLists(path string) ([]*RevocationList, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("lock %q: %w", path, bareCause(err))
+		return nil, bareCause(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
-	defer cancel()
-	if err := waitForLock(ctx, f); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %q: %w", path, err), f.Close())
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, errors.New("this is a folder, not a file")
 	}
-	return func() { f.Close() }, nil
+	data, err := readList(f)
+	if err != nil {
+		return nil, bareCause(err)
+	}
+	return ParseRevocationLists(path, data)
+}
+
+// readList reads what should be a list, up to maxListBytes.
+func readList(r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxListBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > maxListBytes:
+		return nil, fmt.Errorf("more than %d bytes: no revocation list that we read is", maxListBytes)
+	case len(bytes.TrimSpace(data)) == 0:
+		return nil, errors.New("it is empty")
+	}
+	return data, nil
 }

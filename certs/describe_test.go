@@ -3,6 +3,7 @@ package certs_test
 import (
 	"crypto/x509"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,30 @@ func wantText(t *testing.T, text string, parts ...string) {
 		if !strings.Contains(text, part) {
 			t.Errorf("does not say %q:\n%s", part, text)
 		}
+	}
+}
+
+// describe describes a file, judged by the system's authorities.
+func describe(t *testing.T, path string) *certs.Description {
+	t.Helper()
+	d, err := certs.DescribeFile(path, certs.DescribeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// wantCodes checks which problems were found, in any order.
+func wantCodes(t *testing.T, problems []certs.Problem, codes ...string) {
+	t.Helper()
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Code)
+	}
+	slices.Sort(got)
+	slices.Sort(codes)
+	if !slices.Equal(got, codes) {
+		t.Errorf("problems %q, want %q: %v", got, codes, problems)
 	}
 }
 
@@ -80,30 +105,26 @@ func TestDescribeFileReadsEveryCertificateAndNeverShowsAKey(t *testing.T) {
 	a := newAuthority(t)
 	one := server(t, a, "one.test")
 	dir := t.TempDir()
-	text, err := certs.DescribeFile(write(t, dir, "all.pem", one.CertPEM, a.RootPEM(), one.KeyPEM))
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantText(t, text, "CN=one.test", "root of a certificate authority", "private key:  ECDSA P-256", "pin:")
+	text := describe(t, write(t, dir, "all.pem", one.CertPEM, a.RootPEM(), one.KeyPEM)).String()
+	wantText(t, text, "CN=one.test", "root of a certificate authority", "private key:  ECDSA P-256", "pin:", "chain:        complete, from certificate 1")
 	if strings.Contains(text, "BEGIN") || strings.Contains(text, strings.Split(string(one.KeyPEM), "\n")[1]) || strings.Contains(text, "problem:") {
 		t.Errorf("shows the key, or a problem:\n%s", text)
 	}
 	for name, der := range map[string][]byte{"cert.der": one.Certificate.Leaf.Raw, "key.der": derOf(t, one.KeyPEM)} {
-		text, err := certs.DescribeFile(write(t, dir, name, der))
-		if err != nil {
-			t.Fatal(err)
+		d := describe(t, write(t, dir, name, der))
+		wantText(t, d.String(), certs.Pin(one.Certificate.Leaf))
+		if d.Format != "DER" {
+			t.Errorf("%s has the format %q", name, d.Format)
 		}
-		wantText(t, text, certs.Pin(one.Certificate.Leaf))
 	}
-	text, err = certs.DescribeFile(write(t, dir, "mixed.pem", a.RootPEM(), one.KeyPEM))
-	if err != nil {
-		t.Fatal(err)
-	}
-	wantText(t, text, "does not belong to the first certificate")
-	_, err = certs.DescribeFile(write(t, dir, "text.pem", []byte("hello")))
+	_, err := certs.DescribeFile(write(t, dir, "text.pem", []byte("hello")), certs.DescribeOptions{})
 	wantError(t, err, "not a PEM file")
-	_, err = certs.DescribeFile(write(t, dir, "one.csr", pemBlock("CERTIFICATE REQUEST", []byte{1})))
-	wantError(t, err, "signing request (CSR)")
+	_, err = certs.DescribeFile(write(t, dir, "one.csr", pemBlock("CERTIFICATE REQUEST", []byte{1})), certs.DescribeOptions{})
+	wantError(t, err, "signing request (CSR) in PEM block 1 is damaged")
+	_, err = certs.DescribeFile(write(t, dir, "public.pem", pemBlock("PUBLIC KEY", []byte{1})), certs.DescribeOptions{})
+	wantError(t, err, "the file holds a public key, not a certificate")
+	_, err = certs.DescribeReader("it", strings.NewReader(""), certs.DescribeOptions{})
+	wantError(t, err, `describe "it": the file is empty`)
 }
 
 func TestParseKeyTypeListsAllTypes(t *testing.T) {

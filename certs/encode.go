@@ -23,7 +23,9 @@ import (
 const maxFileBytes = 1 << 20
 
 // readFile reads a small regular file or pipe. Its errors leave out the path, which every caller says itself.
-func readFile(path string) ([]byte, error) {
+func readFile(path string) ([]byte, error) { return readFileUpTo(path, maxFileBytes) }
+
+func readFileUpTo(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, bareCause(err)
@@ -36,12 +38,16 @@ func readFile(path string) ([]byte, error) {
 	if info.IsDir() {
 		return nil, errors.New("this is a folder, not a file")
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	return readUpTo(f, most)
+}
+
+func readUpTo(r io.Reader, most int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, most+1))
 	switch {
 	case err != nil:
 		return nil, bareCause(err)
-	case len(data) > maxFileBytes:
-		return nil, fmt.Errorf("the file is larger than %d bytes: no certificate or key is", maxFileBytes)
+	case int64(len(data)) > most:
+		return nil, fmt.Errorf("the file is larger than %d bytes: no certificate or key is", most)
 	case len(bytes.TrimSpace(data)) == 0:
 		return nil, errors.New("the file is empty")
 	}
@@ -68,6 +74,15 @@ type contents struct {
 // parsePEM reads every block of data; path only appears in errors and the commands that they recommend.
 func parsePEM(path string, data []byte) (*contents, error) {
 	c := &contents{}
+	err := eachBlock(path, data, c.add)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// eachBlock calls add for every block of data, numbered from 1.
+func eachBlock(path string, data []byte, add func(number int, block *pem.Block) error) error {
 	begun := bytes.Count(append([]byte("\n"), data...), []byte("\n-----BEGIN "))
 	blocks := 0
 	for rest := data; ; blocks++ {
@@ -75,17 +90,17 @@ func parsePEM(path string, data []byte) (*contents, error) {
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
-		if err := c.add(blocks+1, block); err != nil {
-			return nil, err
+		if err := add(blocks+1, block); err != nil {
+			return err
 		}
 	}
 	switch {
 	case blocks == 0 && begun == 0:
-		return nil, errors.New(notPEM(path, data))
+		return errors.New(notPEM(path, data))
 	case blocks < begun:
-		return nil, fmt.Errorf("%d of %d PEM blocks are damaged or cut off", begun-blocks, begun)
+		return fmt.Errorf("%d of %d PEM blocks are damaged or cut off", begun-blocks, begun)
 	}
-	return c, nil
+	return nil
 }
 
 func (c *contents) add(number int, block *pem.Block) error {

@@ -2,6 +2,7 @@ package certs_test
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,10 +47,16 @@ func FuzzLoadCertificatePEM(f *testing.F) {
 		if _, _, err := certs.LoadPool(certPath); err != nil {
 			wantError(t, err, "load authority ")
 		}
-		if text, err := certs.DescribeFile(certPath); err != nil {
+		d, err := certs.DescribeFile(certPath, certs.DescribeOptions{})
+		if err != nil {
 			wantError(t, err, "describe ")
-		} else if strings.Contains(text, "\x1b") {
+			return
+		}
+		if text := d.String(); strings.Contains(text, "\x1b") {
 			t.Errorf("unsafe for a terminal: %q", text)
+		}
+		if _, err := json.Marshal(d); err != nil {
+			t.Error(err)
 		}
 	})
 }
@@ -79,6 +86,48 @@ func FuzzEncryptedKey(f *testing.F) {
 			}
 			if wantError(t, err, "x.key"); strings.Contains(err.Error(), "changeit") {
 				t.Errorf("it shows the passphrase: %v", err)
+			}
+		}
+	})
+}
+
+// FuzzRevocationList: whatever bytes a list has, reading it and judging by it does not panic, and an error is one clean line.
+func FuzzRevocationList(f *testing.F) {
+	h := newHierarchy(f)
+	good := crl(f, h.intermediate, nil, h.leaf.cert, h.intermediate.cert)
+	for _, seed := range [][]byte{
+		good,
+		crlPEM(good, crl(f, h.root, nil)),
+		good[:len(good)/2],
+		crlPEM(good)[:100],
+		h.root.certPEM,
+		[]byte("-----BEGIN X509 CRL-----\n-----END X509 CRL-----\n"),
+		{0x30, 0x84, 0xFF},
+		nil,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		lists, err := certs.ParseRevocationLists("fuzz.crl", data)
+		if err != nil {
+			wantError(t, err)
+			return
+		}
+		for _, l := range lists {
+			if strings.ContainsAny(l.String(), "\n\x1b") {
+				t.Errorf("not a clean line: %q", l)
+			}
+		}
+		r, err := certs.LoadRevocation(certs.RevocationOptions{Lists: lists})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Check([][]*x509.Certificate{h.chain}); err != nil {
+			wantError(t, err, "certificate CN=")
+		}
+		for _, w := range r.Warnings() {
+			if strings.ContainsAny(w, "\n\x1b") {
+				t.Errorf("not a clean line: %q", w)
 			}
 		}
 	})

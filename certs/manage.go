@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"slices"
 	"time"
@@ -28,7 +29,7 @@ func (m *Manager) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	m.report()
+	m.report("certificate loaded")
 	m.work.Go(func() { m.loop(background) })
 	return nil
 }
@@ -124,7 +125,7 @@ func (m *Manager) loop(ctx context.Context) {
 			m.tend(ctx, name)
 		}
 		m.loadFresh(ctx)
-		m.report()
+		m.report("certificate obtained")
 		select {
 		case <-ctx.Done():
 			return
@@ -156,8 +157,9 @@ func (m *Manager) tend(ctx context.Context, name string) {
 	})
 }
 
-// report tells Changed of every certificate that is another one than before.
-func (m *Manager) report() {
+// report tells Changed, and the log, of every certificate that is another one than before; first says it of one where
+// there was none.
+func (m *Manager) report(first string) {
 	for _, name := range m.list() {
 		c, ok := m.current(name)
 		if !ok {
@@ -170,9 +172,11 @@ func (m *Manager) report() {
 		if before != nil && before.Equal(c.Leaf) {
 			continue
 		}
-		if before != nil {
-			m.logger().Info("certificate replaced", "name", name, "certificate", OneLine(c.Leaf))
+		message, level := "certificate replaced", slog.LevelInfo
+		if before == nil {
+			message, level = first, m.gate.level()
 		}
+		m.logger().Log(context.Background(), level, message, "name", name, "certificate", OneLine(c.Leaf))
 		if m.Changed != nil {
 			m.Changed(name, c.Leaf)
 		}

@@ -75,8 +75,8 @@ type Issuer interface {
 }
 
 // checkTime is how often certificates are looked at: whether one is due, whether another process renewed one. It is
-// short for the sake of certificates that live for a minute, and costs some microseconds a certificate.
-const checkTime = 10 * time.Second
+// short for the sake of certificates that live for half a minute, and costs some microseconds a certificate.
+const checkTime = 5 * time.Second
 
 // renewalShare is the share of its lifetime that a certificate has left when it is renewed; an ACME authority may ask
 // for an earlier time (RFC 9773).
@@ -190,7 +190,8 @@ func (e *NotObtainedError) Error() string {
 func (e *NotObtainedError) Unwrap() error { return e.Err }
 
 // Certificate picks by the name that the client asks for (exact, then a wildcard), then by the address that it came to,
-// then the first of Names. The error is a *NotObtainedError as long as there is none.
+// then the first of Names. The error is a *NotObtainedError as long as there is none. With names on demand alone, another
+// name has none.
 func (m *Manager) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := foldName(hello.ServerName)
 	if c := m.choose(hello, name); c != nil {
@@ -208,10 +209,10 @@ func (m *Manager) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		}
 	}
 	first := m.first()
-	if c := m.choose(hello, first); c != nil {
+	if c := m.choose(hello, first); c != nil || first == "" {
 		return c, nil
 	}
-	return nil, m.notObtained(cmp.Or(first, name))
+	return nil, m.notObtained(first)
 }
 
 // choose returns what is in memory for a name and what the client can verify; nil: nothing.

@@ -21,10 +21,22 @@ import (
 // about authorities that are expired, not yet valid or near their end, and about certificates that were left out
 // because they are no authority.
 func LoadPool(paths ...string) (pool *x509.CertPool, warnings []string, err error) {
+	authorities, warnings, err := LoadAuthorities(paths...)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool = x509.NewCertPool()
+	for _, c := range authorities {
+		pool.AddCert(c)
+	}
+	return pool, warnings, nil
+}
+
+// LoadAuthorities returns one by one, in their order, the authorities that LoadPool puts into a pool.
+func LoadAuthorities(paths ...string) (authorities []*x509.Certificate, warnings []string, err error) {
 	if len(paths) == 0 {
 		return nil, nil, errors.New("load authorities: no file is given")
 	}
-	pool = x509.NewCertPool()
 	for _, path := range paths {
 		files := []string{path}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -33,14 +45,14 @@ func LoadPool(paths ...string) (pool *x509.CertPool, warnings []string, err erro
 			}
 		}
 		for _, file := range files {
-			w, err := addAuthorities(pool, file)
+			found, w, err := authoritiesIn(file)
 			if err != nil {
 				return nil, nil, fmt.Errorf("load authority %q: %w", file, err)
 			}
-			warnings = append(warnings, w...)
+			authorities, warnings = append(authorities, found...), append(warnings, w...)
 		}
 	}
-	return pool, warnings, nil
+	return authorities, warnings, nil
 }
 
 // authorityFiles lists the files of a folder that LoadPool reads.
@@ -67,20 +79,19 @@ func authorityFiles(folder string) ([]string, error) {
 	return files, nil
 }
 
-func addAuthorities(pool *x509.CertPool, file string) (warnings []string, err error) {
+func authoritiesIn(file string) (authorities []*x509.Certificate, warnings []string, err error) {
 	data, err := readFile(file)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	found, err := readAuthorities(file, data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(found.certificates) == 0 {
-		return nil, fmt.Errorf("the file holds %s", holdsInstead(file, found))
+		return nil, nil, fmt.Errorf("the file holds %s", holdsInstead(file, found))
 	}
 	var firstWhy string
-	added := 0
 	for n, c := range found.certificates {
 		what := fmt.Sprintf("authority %q (%s)", file, subject(c))
 		why := whyNoAuthority(c)
@@ -91,16 +102,15 @@ func addAuthorities(pool *x509.CertPool, file string) (warnings []string, err er
 			warnings = append(warnings, fmt.Sprintf("certificate %d of %q is left out: %s", n+1, file, why))
 			continue
 		}
-		pool.AddCert(c)
-		added++
+		authorities = append(authorities, c)
 		if w := validityWarning(what, c, time.Now()); w != "" {
 			warnings = append(warnings, w)
 		}
 	}
-	if added == 0 {
-		return nil, errors.New(firstWhy)
+	if len(authorities) == 0 {
+		return nil, nil, errors.New(firstWhy)
 	}
-	return warnings, nil
+	return authorities, warnings, nil
 }
 
 // readAuthorities reads PEM or a PKCS#12 trust store. Those are no secret: Java's have the passphrase "changeit".

@@ -127,22 +127,40 @@ const lockPoll = 50 * time.Millisecond
 // Lock waits until nobody else holds the lock of this name, in this process or another one, or until ctx ends. The
 // operating system keeps it: a process that is killed leaves none behind.
 func (s *FileStorage) Lock(ctx context.Context, name string) error {
-	folder := filepath.Join(s.Path, "locks")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return fmt.Errorf("lock %q: %w", name, bareCause(err))
-	}
-	path := filepath.Join(folder, certmagic.StorageKeys.Safe(name)+".lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // it stays: to remove it would take it from who waits
+	f, err := s.lockFile(ctx, name)
 	if err != nil {
 		return fmt.Errorf("lock %q: %w", name, bareCause(err))
-	}
-	if err := waitForLock(ctx, f); err != nil {
-		return errors.Join(fmt.Errorf("lock %q: %w", name, err), f.Close())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.held[name] = f
 	return nil
+}
+
+// lockFile returns the open file of the lock. Who held it before may have removed it while we waited: then it is another
+// one by now.
+func (s *FileStorage) lockFile(ctx context.Context, name string) (*os.File, error) {
+	folder := filepath.Join(s.Path, "locks")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(folder, certmagic.StorageKeys.Safe(name)+".lock")
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := waitForLock(ctx, f); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
+		ours, err := f.Stat()
+		if err == nil {
+			if there, err := os.Stat(path); err == nil && os.SameFile(ours, there) {
+				return f, nil
+			}
+		}
+		f.Close()
+	}
 }
 
 func waitForLock(ctx context.Context, f *os.File) error {
@@ -171,7 +189,8 @@ func (s *FileStorage) Unlock(_ context.Context, name string) error {
 		return fmt.Errorf("unlock %q: it is not locked", name)
 	}
 	delete(s.held, name)
-	return f.Close() // which ends the lock
+	_ = os.Remove(f.Name()) // where the system does not permit it (Windows), it stays
+	return f.Close()        // which ends the lock
 }
 
 // String names the storage in logs.

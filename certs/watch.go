@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,6 +225,11 @@ func digestFile(h hash.Hash, path string) {
 		fmt.Fprintf(h, "%q %v\n", path, info.Mode().Type())
 		return
 	}
-	data, err := readFile(path)
-	fmt.Fprintf(h, "%q %d %v %x\n", path, len(data), err, sha256.Sum256(data))
+	content := sha256.New()
+	f, err := os.Open(path)
+	if err == nil {
+		_, err = io.Copy(content, f) // of any size: revocation lists are large
+		f.Close()
+	}
+	fmt.Fprintf(h, "%q %v %x\n", path, err, content.Sum(nil))
 }

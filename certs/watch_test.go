@@ -198,3 +198,16 @@ func TestWatchWaitsForACallThatIsUnderWay(t *testing.T) {
 func TestWatchWithoutPathsIsAnError(t *testing.T) {
 	wantError(t, certs.Watch(t.Context(), nil, func() { t.Error("called") }), "no path")
 }
+
+func TestWatchSeesTheEndOfALargeFile(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, dir, "large.crl", make([]byte, 2<<20), []byte("0"))
+	w := certs.NewWatcher(path)
+	write(t, dir, "large.crl", make([]byte, 2<<20), []byte("1"))
+	ctx, cancel := context.WithCancel(t.Context())
+	changed := false
+	must(t, w.Run(ctx, func() { changed = true; cancel() }))
+	if !changed {
+		t.Error("not reported")
+	}
+}

@@ -145,15 +145,21 @@ func keepCopy(path string) (backup string, err error) {
 }
 
 // Write writes the certificate and the key to NAME.pem and NAME.key in dir, which is made (0700) if it is missing.
-// Both are written or neither. Without force, a file that is there already is an error (fs.ErrExist) that names it.
+// Both are written or neither; without a key, keyPath is empty. Without force, a file that is there already is an error
+// (fs.ErrExist) that names it.
 func (i *Issued) Write(dir string, force bool) (certPath, keyPath string, err error) {
 	made, err := makeFolders(dir)
 	if err != nil {
 		return "", "", fmt.Errorf("make folder %q: %w", dir, bareCause(err))
 	}
 	base := filepath.Join(dir, safeFileName(i.fileName))
-	certPath, keyPath = base+".pem", base+".key"
-	err = writeFiles([]file{{keyPath, i.KeyPEM, 0o600}, {certPath, i.CertPEM, 0o644}}, force)
+	certPath = base + ".pem"
+	files := []file{{certPath, i.CertPEM, 0o644}}
+	if i.KeyPEM != nil {
+		keyPath = base + ".key"
+		files = append([]file{{keyPath, i.KeyPEM, 0o600}}, files...)
+	}
+	err = writeFiles(files, force)
 	if err != nil {
 		for _, folder := range made {
 			os.Remove(folder)

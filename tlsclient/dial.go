@@ -31,11 +31,21 @@ type Dialer struct {
 	// TLS on Unix sockets.
 	ServerName string
 
+	// Revocation knows which certificates of those that RootCAs vouch for were
+	// taken back; sessions are judged anew when they are resumed. Nil: nothing
+	// is known to be.
+	Revocation *certs.Revocation
+
+	// RequireOCSPStaple refuses servers that do not send along what their
+	// authority says of their certificate now (RFC 6066, 8).
+	RequireOCSPStaple bool
+
 	// Source has the certificates that servers may ask for. Nil: none.
 	Source certs.ClientSource
 
 	// Insecure takes any certificate, of anybody. What it would have refused
-	// is in Conn.Untrusted.
+	// is in Conn.Untrusted. Dial refuses it together with Revocation or
+	// RequireOCSPStaple: they judge what an authority vouches for.
 	Insecure bool
 
 	// Timeout bounds connecting and the handshake together. 0: 10 s; negative:
@@ -168,7 +178,8 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 	}
 	c.stream.TLS = tls.Client(c.stream.Raw, config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
-		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+		if _, revoked := errors.AsType[*certs.RevocationError](err); unverified || revoked {
 			c.stream.Raw.SetLinger(alertLinger)
 		}
 		return fail(err)
@@ -189,6 +200,9 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if name == "" && !d.Insecure {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}
+	if d.Insecure && (d.Revocation != nil || d.RequireOCSPStaple) {
+		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure takes: no chain is verified")
+	}
 	for _, v := range []uint16{d.MinVersion, d.MaxVersion} {
 		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
 			return nil, &reason.Error{Reason: reason.Version, Err: fmt.Errorf("%s is not spoken: want TLS 1.2 or TLS 1.3", tls.VersionName(v))}
@@ -204,6 +218,9 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	}
 	if d.Source != nil {
 		config.GetClientCertificate = d.Source.ClientCertificate
+	}
+	if d.Revocation != nil || d.RequireOCSPStaple {
+		config.VerifyConnection = d.judge
 	}
 	if d.Insecure {
 		// The verdict that crypto/tls would have given is kept for the caller.

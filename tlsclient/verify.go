@@ -4,6 +4,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+
+	"tcps/certs"
+	"tcps/internal/reason"
 )
 
 // verify is the verdict of crypto/tls on a server's certificate.
@@ -17,6 +20,22 @@ func verify(cs *tls.ConnectionState, roots *x509.CertPool, name string) error {
 	}
 	if _, err := cs.PeerCertificates[0].Verify(options); err != nil {
 		return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
+	}
+	return nil
+}
+
+// judge is the verdict on a server whose chains are verified, in full and in
+// resumed handshakes: these have the chains and the OCSP response of the full one.
+func (d *Dialer) judge(cs tls.ConnectionState) error {
+	if d.Revocation != nil {
+		if err := d.Revocation.Check(cs.VerifiedChains); err != nil {
+			return &reason.Error{Reason: reason.Revoked, Err: err}
+		}
+	}
+	if d.RequireOCSPStaple {
+		if err := certs.CheckStaple(cs.OCSPResponse, cs.VerifiedChains); err != nil {
+			return &reason.Error{Reason: reason.Revoked, Err: err}
+		}
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ type Conn struct {
 
 	mu       sync.Mutex
 	abortWhy Reason        // why the server ended it; guarded by mu, as all below
+	refusal  error         // what that was, when a new trust value was the cause
 	over     bool          // aborted, or served
 	done     chan struct{} // closed once it is over; made on first use
 	closing  sync.Once
@@ -179,12 +180,17 @@ func (c *Conn) BytesRead() int64 { return c.stream.BytesRead() }
 // BytesWritten counts what was sent to the peer, without TLS' own bytes.
 func (c *Conn) BytesWritten() int64 { return c.stream.BytesWritten() }
 
+// refuse ends the connection of a peer that a new trust value refuses.
+func (c *Conn) refuse(refusal error) { c.abortFor(reason.Of(refusal, ""), refusal) }
+
 // abort ends the connection for a reason of the server's.
-func (c *Conn) abort(why Reason) {
+func (c *Conn) abort(why Reason) { c.abortFor(why, nil) }
+
+func (c *Conn) abortFor(why Reason, refusal error) {
 	c.mu.Lock()
 	first := c.abortWhy == ""
 	if first {
-		c.abortWhy = why
+		c.abortWhy, c.refusal = why, refusal
 		c.finishLocked()
 	}
 	c.mu.Unlock()
@@ -208,6 +214,17 @@ func (c *Conn) finishLocked() {
 		close(c.done)
 	}
 	c.over = true
+}
+
+// cause is the error that an end is told with: why the peer was refused, else
+// what went wrong.
+func (c *Conn) cause(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refusal != nil {
+		return c.refusal
+	}
+	return err
 }
 
 // aborted is closed once the connection must end, or has.

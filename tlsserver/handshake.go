@@ -40,7 +40,7 @@ func (s *Server) handshake(c *Conn) error {
 	// SetTrust stores its value and then judges who is established: whoever
 	// comes too late for that sees the new value here.
 	if now := s.trust.Load(); now != c.trust {
-		return now.Policy.judge(c.Identity())
+		return now.judge(c.TLS())
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (s *Server) tlsConfig(t *Trust) (*tls.Config, error) {
 		if s.RequireALPN && cs.NegotiatedProtocol == "" {
 			return &reason.Error{Reason: reason.ALPN, Err: errors.New("no application protocol in common, and one is required")}
 		}
-		return t.admit(&cs)
+		return t.judge(&cs)
 	}
 	if !s.SessionTicketsDisabled {
 		bindSessions(config)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"tcps/certs"
 	"tcps/internal/reason"
 )
 
@@ -52,6 +53,9 @@ func (e Ended) Certificate() *x509.Certificate {
 	if refusal, ok := errors.AsType[*PolicyError](e.Err); ok {
 		return refusal.Certificate
 	}
+	if refusal, ok := errors.AsType[*certs.RevocationError](e.Err); ok {
+		return refusal.Leaf
+	}
 	if verr, ok := errors.AsType[*tls.CertificateVerificationError](e.Err); ok && len(verr.UnverifiedCertificates) > 0 {
 		return verr.UnverifiedCertificates[0]
 	}
@@ -71,7 +75,7 @@ type AcceptFailed struct {
 }
 
 // TrustChanged says that SetTrust has replaced the trust value, and how many
-// open connections the new policy has ended.
+// open connections its revocation or policy has ended.
 type TrustChanged struct {
 	Trust *Trust
 	Ended int

@@ -29,6 +29,7 @@ const (
 	ReasonExpired           = reason.Expired           // the certificate is no longer valid
 	ReasonNotYetValid       = reason.NotYetValid       // the certificate is not valid yet
 	ReasonWrongUsage        = reason.WrongUsage        // the certificate is not for this use (a server's where a client's is wanted)
+	ReasonRevoked           = reason.Revoked           // the certificate was revoked, or no current list says that it was not
 	ReasonTruncated         = reason.Truncated         // the stream ended without close_notify
 	ReasonReset             = reason.Reset             // the connection was reset
 	ReasonShutdown          = reason.Shutdown          // we ended it: Close, or the deadline of a drain

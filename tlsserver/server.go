@@ -278,7 +278,7 @@ func (s *Server) ended(c *Conn, why Reason, err error) {
 	if !c.ended.CompareAndSwap(false, true) {
 		return
 	}
-	switch {
+	switch err = c.cause(err); {
 	case err == io.EOF && why == ReasonDone:
 		err = nil
 	case err == io.EOF: // in the handshake

@@ -49,9 +49,18 @@ type Trust struct {
 	// rules is refused: it cannot be meant.
 	ClientAuth ClientAuth
 
+	// Revocation knows which certificates of those that ClientCAs vouch for
+	// were taken back. It needs ClientCAs. Nil: nothing is known to be.
+	Revocation *certs.Revocation
+
 	// Policy decides who of those that ClientCAs vouch for may connect. Nil:
 	// all of them.
 	Policy *Policy
+
+	// KeepRefused lets the connections that are open live on when this value
+	// is set, though its Revocation or Policy refuse them. Handshakes, resumed
+	// ones too, are refused in any case.
+	KeepRefused bool
 }
 
 // acmeTLS1 is the application protocol of the tls-alpn challenge.
@@ -65,9 +74,10 @@ type trust struct {
 
 // SetTrust checks t as a whole, and then replaces the current value in one
 // step. A handshake that has begun ends under the old one, and its client is
-// then judged by the new policy too. Open connections whose identity the new
-// policy refuses are ended; those whose authority is gone live on. On an error
-// nothing has changed.
+// then judged by the new one too. Open connections that the new revocation or
+// policy refuses are ended, during a drain too, judged by the chain that was
+// verified for them; those whose authority is gone live on. On an error nothing
+// has changed.
 func (s *Server) SetTrust(t *Trust) error {
 	if err := t.check(); err != nil {
 		return fmt.Errorf("tlsserver: %w", err)
@@ -84,10 +94,10 @@ func (s *Server) SetTrust(t *Trust) error {
 	return nil
 }
 
-// judgeAnew ends the open connections that the policy of t refuses.
+// judgeAnew ends the open connections that t refuses.
 func (s *Server) judgeAnew(t *Trust) int {
 	ended := 0
-	if t.Policy == nil {
+	if t.Policy == nil && t.Revocation == nil || t.KeepRefused {
 		return 0
 	}
 	for _, c := range s.open() {
@@ -95,8 +105,8 @@ func (s *Server) judgeAnew(t *Trust) int {
 		if cs == nil {
 			continue
 		}
-		if refusal := t.Policy.judge(identityOf(cs)); refusal != nil {
-			c.abort(reason.Of(refusal, ""))
+		if refusal := t.judge(cs); refusal != nil {
+			c.refuse(refusal)
 			ended++
 		}
 	}
@@ -121,6 +131,8 @@ func (t *Trust) check() error {
 		return errors.New("client authentication is none, but there are authorities or rules for clients")
 	case (t.ClientAuth == ClientAuthRequired || t.ClientAuth == ClientAuthOptional) && !judged:
 		return errors.New("client certificates are asked for, but there is no authority and no allowed pin to judge them by")
+	case t.ClientCAs == nil && t.Revocation != nil:
+		return errors.New("revocation needs authorities: who was let in by a pin alone has no issuer that could revoke the certificate")
 	case t.ClientCAs == nil && t.Policy.needsAuthority():
 		return errors.New("rules other than pins need an authority: anybody can write any name into a certificate")
 	}
@@ -145,8 +157,14 @@ func (t *Trust) tlsClientAuth() tls.ClientAuthType {
 	}
 }
 
-// admit judges a peer in the handshake, full or resumed.
-func (t *Trust) admit(cs *tls.ConnectionState) error {
+// judge is the verdict on a peer, in the handshake, full or resumed, and later.
+// A resumed session has the chains that were verified when it was made.
+func (t *Trust) judge(cs *tls.ConnectionState) error {
+	if t.Revocation != nil && len(cs.PeerCertificates) > 0 {
+		if err := t.Revocation.Check(cs.VerifiedChains); err != nil {
+			return &reason.Error{Reason: reason.Revoked, Err: err}
+		}
+	}
 	if t.Policy == nil {
 		return nil
 	}

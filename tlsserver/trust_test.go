@@ -311,6 +311,8 @@ func TestSetTrustRefusesWhatCannotBeMeantAndChangesNothing(t *testing.T) {
 		"a denied name without authority": {Source: source, Policy: &tlsserver.Policy{Allow: pin, Deny: cn}},
 		"a denied pin without authority":  {Source: source, Policy: &tlsserver.Policy{Deny: pin}},
 		"an empty rule":                   {Source: source, ClientCAs: pool, Policy: &tlsserver.Policy{Allow: make([]tlsserver.Rule, 1)}},
+		"revocation without an authority": {Source: source, Revocation: newRevoker(t).revoke()},
+		"revocation of pins":              {Source: source, Revocation: newRevoker(t).revoke(), Policy: &tlsserver.Policy{Allow: pin}},
 		"an unknown mode of client auth":  {Source: source, ClientCAs: pool, ClientAuth: 17},
 	} {
 		if err := s.Config.SetTrust(trust); err == nil {

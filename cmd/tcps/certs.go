@@ -15,7 +15,9 @@ Examples:
   tcps certs init --permit example.org         the local authority
   tcps certs issue db.internal 10.0.0.5        a server's certificate
   tcps certs issue --client alice email:alice@home.internal
+  tcps certs trust                             this machine trusts the authority
   tcps certs show db.internal.pem
+  tcps certs verify --name db.internal db.internal.pem
   tcps certs export --p12 db.internal.pem db.internal.key`
 
 // certificateCategory heads the flags that say what a certificate is to be.
@@ -30,10 +32,15 @@ func (p *program) certsCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			p.certsInitCommand(),
 			p.certsIssueCommand(),
+			p.certsRenewCommand(),
 			p.certsRevokeCommand(),
 			p.certsCRLCommand(),
 			p.certsListCommand(),
 			p.certsShowCommand(),
+			p.certsVerifyCommand(),
+			p.certsCSRCommand(),
+			p.certsTrustCommand(),
+			p.certsUntrustCommand(),
 			p.certsExportCommand(),
 		},
 	}

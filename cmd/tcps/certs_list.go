@@ -31,15 +31,15 @@ func (p *program) certsListCommand() *cli.Command {
 
 // A listed certificate is one line of the list.
 type listed struct {
-	Names   []string        `json:"names"`
-	Serial  string          `json:"serial"`
-	Kind    string          `json:"kind"` // server, client, intermediate
-	Issuer  string          `json:"issuer"`
-	Origin  string          `json:"origin"` // who keeps it: authority
-	From    time.Time       `json:"from"`
-	Until   time.Time       `json:"until"`
-	Renewal *time.Time      `json:"renewal,omitempty"` // by itself, next
-	Revoked *listedRevoking `json:"revoked,omitempty"`
+	Names   []string              `json:"names"`
+	Serial  string                `json:"serial"`
+	Kind    certs.CertificateKind `json:"kind"`
+	Issuer  string                `json:"issuer"`
+	Origin  string                `json:"origin"` // who keeps it: authority
+	From    time.Time             `json:"from"`
+	Until   time.Time             `json:"until"`
+	Renewal *time.Time            `json:"renewal,omitempty"` // by itself, next
+	Revoked *listedRevoking       `json:"revoked,omitempty"`
 }
 
 type listedRevoking struct {
@@ -107,7 +107,7 @@ func listAuthority(c *cli.Context) ([]listed, error) {
 	var all []listed
 	for _, r := range records {
 		l := listed{
-			Names: certs.NamesOf(r.Certificate), Serial: fmt.Sprintf("%x", r.Certificate.SerialNumber), Kind: certs.KindOf(r.Certificate),
+			Names: certs.NamesOf(r.Certificate), Serial: fmt.Sprintf("%x", r.Certificate.SerialNumber), Kind: certs.DescribeCertificate(r.Certificate, time.Now()).Kind,
 			Issuer: r.Certificate.Issuer.CommonName, Origin: "authority",
 			From: r.Certificate.NotBefore.UTC(), Until: r.Certificate.NotAfter.UTC(),
 		}

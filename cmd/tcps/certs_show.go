@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/json"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -8,28 +10,118 @@ import (
 	"tcps/certs"
 )
 
+const showUsage = `tcps certs show [FLAG…] FILE…
+
+Says what a file holds and what is wrong with it: certificates and their chain,
+private keys (what kind, never more), signing requests, revocation lists; PEM,
+DER or PKCS#12. What is encrypted is opened if a passphrase is given. FILE - is standard input. It judges nothing: its exit status is 0 for
+whatever it could read ("tcps certs verify" judges).
+
+Examples:
+  tcps certs show server.pem server.key
+  tcps certs show --ca ca.pem list.crl         who signed the list
+  openssl s_client -connect db:8443 </dev/null | tcps certs show -
+  tcps certs show --json server.pem | jq .files[0].certificates[0].not_after`
+
 func (p *program) certsShowCommand() *cli.Command {
 	return &cli.Command{
-		Name: "show", Usage: "say in words what a certificate is", UsageText: "tcps certs show FILE…", Action: p.certsShow,
+		Name: "show", Usage: "say in words what a file with certificates holds", UsageText: showUsage, Action: p.certsShow,
+		Flags: append([]cli.Flag{
+			listFlag(certificateCategory, "ca", "`FILE` with authorities to judge chains and revocation lists by, instead of the system's and the local one"),
+			jsonFlag(),
+			stateFlag(),
+		}, passphraseFlags()...),
 	}
+}
+
+// jsonFlag belongs to commands that report something.
+func jsonFlag() cli.Flag {
+	return boolFlag("Output", "json", "print one JSON object; its names stay as they are while its version is the same")
 }
 
 func (p *program) certsShow(c *cli.Context) error {
 	if !c.Args().Present() {
 		return misuse("for instance: tcps certs show server.pem", "tcps certs show needs a file")
 	}
-	for i, file := range c.Args().Slice() {
-		text, err := certs.DescribeFile(file)
+	options, err := p.describeOptions(c)
+	if err != nil {
+		return err
+	}
+	var all []*certs.Description
+	for _, file := range c.Args().Slice() {
+		described, err := p.describeFile(file, options)
 		if err != nil {
 			return fileFailure(err)
 		}
+		all = append(all, described)
+	}
+	if c.Bool("json") {
+		return p.printJSON(struct {
+			Version int                  `json:"version"`
+			Files   []*certs.Description `json:"files"`
+		}{1, all})
+	}
+	for i, described := range all {
 		if i > 0 {
 			fmt.Fprintln(p.out)
 		}
-		if c.Args().Len() > 1 {
-			fmt.Fprintln(p.out, file+":")
+		if len(all) > 1 {
+			fmt.Fprintln(p.out, described.File+":")
 		}
-		fmt.Fprint(p.out, text)
+		fmt.Fprint(p.out, described)
 	}
 	return nil
+}
+
+func (p *program) describeFile(file string, options certs.DescribeOptions) (*certs.Description, error) {
+	if file == "-" {
+		return certs.DescribeReader("standard input", p.in, options)
+	}
+	return certs.DescribeFile(file, options)
+}
+
+func (p *program) describeOptions(c *cli.Context) (options certs.DescribeOptions, err error) {
+	if cas := list(c, "ca"); len(cas) > 0 {
+		if options.Authorities, options.Roots, err = authoritiesOf(cas); err != nil {
+			return options, err
+		}
+	} else {
+		options.Roots = trustedRoots(c)
+		if roots, err := localRoots(c); err == nil {
+			options.Authorities = roots
+		}
+	}
+	source := p.passphraseFrom(c, "passphrase-file")
+	options.Passphrase = func(string) ([]byte, error) { // nobody is asked: what is encrypted can be shown as that
+		passphrase, err := source.given()
+		if err == nil && passphrase == nil {
+			err = certs.ErrPassphraseNeeded
+		}
+		return passphrase, err
+	}
+	return options, nil
+}
+
+// printJSON prints what a command reports as one object.
+func (p *program) printJSON(v any) error {
+	encoder := json.NewEncoder(p.out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return failure(err)
+	}
+	return nil
+}
+
+// authoritiesOf loads --ca.
+func authoritiesOf(files []string) ([]*x509.Certificate, *x509.CertPool, error) {
+	authorities, _, err := certs.LoadAuthorities(files...)
+	if err != nil {
+		return nil, nil, fileFailure(err, makesRoot)
+	}
+	pool := x509.NewCertPool()
+	for _, c := range authorities {
+		pool.AddCert(c)
+	}
+	return authorities, pool, nil
 }

@@ -38,8 +38,8 @@ Examples:
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
 4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name, 8 expired or not
-yet valid, 10 the server refused us, 11 truncated, 12 the
-expected text did not come.`
+yet valid, 9 revoked (or nothing current says that it is not), 10 the server
+refused us, 11 truncated, 12 the expected text did not come.`
 
 func (p *program) connectCommand() *cli.Command {
 	return &cli.Command{
@@ -64,7 +64,8 @@ func (p *program) connectCommand() *cli.Command {
 			stringFlag("Talking", "expect", "", "`TEXT` to wait for: exit status 0 as soon as the server has sent it"),
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
-		}, passphraseFlags()...),
+			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
+		}, append(listFlags("Trust", "the server"), passphraseFlags()...)...),
 	}
 }
 
@@ -168,7 +169,7 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		return nil, err
 	}
 	if !target.TLS() {
-		for _, flag := range []string{"ca", "cert", "key", "name", "insecure"} {
+		for _, flag := range []string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"} {
 			if c.IsSet(flag) {
 				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there are no certificates on a plain connection", flag, target)
 			}
@@ -179,9 +180,15 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		return nil, misuse("say which name the server's certificate has: --name localhost", "%s: a Unix socket has no name to verify a certificate by", target)
 	}
 	if d.Insecure {
+		if err := checkInsecure(c); err != nil {
+			return nil, err
+		}
 		fmt.Fprintln(p.err, "tcps: warning: --insecure takes any certificate: whoever is in between can read and change everything")
 	}
-	return d, p.dialTrust(c, d)
+	if err := p.dialTrust(c, d); err != nil {
+		return nil, err
+	}
+	return d, p.dialRevocation(c, d)
 }
 
 func dialNetwork(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
@@ -236,16 +243,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		d.RootCAs = pool
 		return nil
 	}
-	if roots, err := localRoots(c); err == nil {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		for _, root := range roots {
-			pool.AddCert(root)
-		}
-		d.RootCAs = pool
-	}
+	d.RootCAs = trustedRoots(c)
 	return nil
 }
 
@@ -258,6 +256,23 @@ func checkForClients(file string, leaf *x509.Certificate) error {
 	}
 	return failure(fmt.Errorf("certificate %q is not for clients (extended key usage): servers refuse it from one", file),
 		"public authorities no longer issue certificates for clients; the local one does: tcps certs issue --client NAME")
+}
+
+// trustedRoots are the system's authorities and the local one; nil means the
+// system's alone.
+func trustedRoots(c *cli.Context) *x509.CertPool {
+	roots, err := localRoots(c)
+	if err != nil {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, root := range roots {
+		pool.AddCert(root)
+	}
+	return pool
 }
 
 func (p *program) warn(warnings []string) {
@@ -351,6 +366,8 @@ func connectHints(c *cli.Context, err error) []string {
 		return hints
 	case tlsclient.ReasonName:
 		return []string{"if the certificate's name is the right one, say so: --name NAME"}
+	case tlsclient.ReasonRevoked:
+		return revocationHints(c, err)
 	case tlsclient.ReasonNotTLS:
 		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
 	case tlsclient.PeerRefusedUs("certificate_required"), tlsclient.PeerRefusedUs("handshake_failure"):

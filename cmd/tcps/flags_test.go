@@ -89,6 +89,7 @@ func TestFlagsOfOneNameAreOfOneKind(t *testing.T) {
 // An example is a value that a flag takes, as it is typed and as it is shown.
 var examples = map[string]string{
 	"log": "json", "min": "1.3", "max": "1.2", "client-auth": "optional", "on-eof": "keep", "key-type": "rsa-2048",
+	"crl-missing": "accept", "crl-stale": "accept", "on-revoke": "keep",
 }
 
 func exampleOf(flag cli.Flag) string {

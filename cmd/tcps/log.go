@@ -82,7 +82,7 @@ func (l connLog) Observe(e tlsserver.Event) {
 		l.log.Warn("accepting connections fails, trying again", "listener", e.Listener.String(), "err", e.Err, "after", e.Delay)
 	case tlsserver.TrustChanged:
 		if e.Ended > 0 {
-			l.log.Warn("the new policy has ended open connections", "count", e.Ended)
+			l.log.Warn("open connections were ended: their clients are revoked, or refused by the policy", "count", e.Ended)
 		}
 	}
 }

@@ -28,22 +28,30 @@ import (
 //	expectexit NAME CODE                waits for its end; stdout and stderr are its then
 //	peer NAME STEP…                     a server of the test's own on 127.0.0.1; $NAME is its port
 //	caller NAME PORT STEP…              a client of the test's own; the steps are in peer_test.go
+//	relay NAME PORT [held]              forwards connections to PORT; $NAME is its own; held: once something was sent to NAME
+//	freeport VARIABLE…                  ports that nobody is given by chance, for servers of the script
+//	challdns, pebble, rfc2136, responder, renewnow
+//	                                    an ACME authority and what goes with it (acme_test.go, acme_dns_test.go, acme_responder_test.go)
+//	web NAME FOLDER                     an HTTP server of the folder's files; $NAME is its port
+//	closeweb NAME                       ends it
 //	closedport VARIABLE                 a port on which nobody listens, and nobody will
 //	mode FILE 0600                      checks permissions
 //	exactly NAME|stdout|FILE TEXT       checks the whole of a content, with Go's escapes
 //	jsonlines FILE                      checks that each line is one JSON object
 //	atmost LINES FILE                   checks the number of lines
 //	withoutterminal PROGRAM ARGUMENT…   a program: runs another one that has no terminal to ask on
+//	afterwards PROGRAM ARGUMENT…        runs it when the script is over, however that ends
 //	[ipv6] COMMAND…                     only where the machine has ::1
 //
 // Waiting is for events; deadline bounds it where a program is at fault.
-const deadline = 20 * time.Second
+const deadline = 45 * time.Second
 
 // leakChecked looks for goroutines that the tests have left behind.
 type leakChecked struct{ m *testing.M }
 
 func (l leakChecked) Run() int {
 	code := l.m.Run()
+	removeACMETools()
 	if code != 0 {
 		return code
 	}
@@ -70,8 +78,12 @@ func runScripts(t *testing.T, folder string) {
 			"exits": cmdExits, "fails": cmdFails,
 			"start": cmdStart, "send": cmdSend, "closein": cmdCloseIn, "waitfor": cmdWaitFor,
 			"signal": cmdSignal, "interrupt": cmdInterrupt, "expectexit": cmdExpectExit,
+			"web": cmdWeb, "closeweb": cmdCloseWeb,
 			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,
+			"freeport": cmdFreePort, "challdns": cmdChallDNS, "pebble": cmdPebble, "rfc2136": cmdRFC2136,
+			"responder": cmdResponder, "renewnow": cmdRenewNow, "relay": cmdRelay,
 			"mode": cmdMode, "exactly": cmdExactly, "jsonlines": cmdJSONLines, "atmost": cmdAtMost,
+			"afterwards": cmdAfterwards,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "ipv6" {
@@ -122,6 +134,7 @@ func setup(e *testscript.Env) error {
 	e.Setenv("ROOT", filepath.Join(state, "tcps", "authority", "root.pem"))
 	e.Setenv("LOCAL", "tcps://127.0.0.1:0")
 	e.Setenv("SERVING", `endpoint=[a-z]+://(?:127\.0\.0\.1|\[::1\]):(\d+)`)
+	e.Values[websKey{}] = make(webs)
 	e.Values[jobsKey{}] = &jobs{byName: make(map[string]*job), env: e.Vars}
 	return os.MkdirAll(filepath.Join(e.WorkDir, ".tmp"), 0o700)
 }

@@ -194,10 +194,13 @@ type prompter struct {
 
 func openTerminal() (*prompter, error) {
 	tty, err := os.OpenFile("/dev/tty", os.O_RDWR, 0)
-	if err == nil {
+	switch {
+	case err == nil && inForeground(tty):
 		return &prompter{tty, tty}, nil
-	}
-	if term.IsTerminal(int(os.Stdin.Fd())) { // Windows
+	case err == nil:
+		tty.Close()
+		return nil, errors.New("the terminal is another program's now")
+	case term.IsTerminal(int(os.Stdin.Fd())): // Windows
 		return &prompter{os.Stdin, os.Stderr}, nil
 	}
 	return nil, err

@@ -118,10 +118,16 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	for strings.Contains(args[0], "=") {
 		env, args = append(env, unescape(ts, args[0])), args[1:]
 	}
+	cmd := exec.Command(lookPath(ts, args[0]), args[1:]...)
+	cmd.Args[0], cmd.Env = args[0], env
+	startJob(ts, name, cmd)
+}
+
+// startJob runs a command in the background until the script is over.
+func startJob(ts *testscript.TestScript, name string, cmd *exec.Cmd) *job {
 	j := newJob()
-	j.cmd = exec.Command(lookPath(ts, args[0]), args[1:]...)
-	j.cmd.Args[0] = args[0]
-	j.cmd.Dir, j.cmd.Env = ts.MkAbs("."), env
+	j.cmd = cmd
+	j.cmd.Dir = ts.MkAbs(".")
 	j.cmd.Stdout, j.cmd.Stderr = stream{j, &j.stdout}, stream{j, &j.stderr}
 	j.cmd.WaitDelay = 2 * time.Second
 	var err error
@@ -138,6 +144,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 		j.cmd.Process.Kill() // the process that was started here, if it still runs
 		<-j.ended
 	})
+	return j
 }
 
 // lookPath finds a program in the script's PATH, where tcps is this test binary.
@@ -328,4 +335,16 @@ func cmdAtMost(ts *testscript.TestScript, neg bool, args []string) {
 	if n := strings.Count(ts.ReadFile(args[1]), "\n"); n > most {
 		ts.Fatalf("%s has %d lines, want %d at most", args[1], n, most)
 	}
+}
+
+// cmdAfterwards is for what a script changes outside of its folder.
+func cmdAfterwards(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) >= 1, "afterwards PROGRAM ARGUMENT…")
+	cmd := exec.Command(lookPath(ts, args[0]), args[1:]...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), environment(ts)
+	ts.Defer(func() {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			ts.Logf("afterwards %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	})
 }

@@ -19,6 +19,8 @@ type reloader struct {
 	mu     sync.Mutex
 	files  *certs.Files // nil: source is something else; guarded by mu
 	source certs.Source // guarded by mu
+
+	trust *tlsserver.Trust // what the server has now; nil before load; guarded by mu
 }
 
 // load reads the files for the first time; a source that is given takes the
@@ -46,12 +48,17 @@ func (r *reloader) reload(why string) {
 	if files != nil {
 		var err error
 		if files, err = files.Reload(); err != nil {
-			r.log.Error("reload refused, the old certificates go on serving", "cause", why, "err", err)
+			r.refuse(why, err)
 			return
 		}
 		source = files
 	}
-	if err := r.set(source); err != nil {
+	trust, err := r.build(source)
+	if err != nil {
+		r.refuse(why, err)
+		return
+	}
+	if err := r.apply(trust); err != nil {
 		r.log.Error("reload refused, the old certificates go on serving", "cause", why, "err", err)
 		return
 	}
@@ -66,17 +73,50 @@ func (r *reloader) reload(why string) {
 	r.log.Info("reloaded", attrs...)
 }
 
+// refuse says that the old value stays, except for revocation lists that may
+// be good.
+func (r *reloader) refuse(why string, err error) {
+	r.log.Error("reload refused, the old certificates go on serving", "cause", why, "err", err)
+	r.reloadListsLocked(why)
+}
+
 func (r *reloader) set(source certs.Source) error {
-	trust := &tlsserver.Trust{Source: source, ClientAuth: r.config.clientAuth, Policy: r.config.policy}
+	trust, err := r.build(source)
+	if err != nil {
+		return err
+	}
+	return r.apply(trust)
+}
+
+// build makes a trust value of all but the revocation lists.
+func (r *reloader) build(source certs.Source) (*tlsserver.Trust, error) {
+	trust := &tlsserver.Trust{Source: source, ClientAuth: r.config.clientAuth, Policy: r.config.policy, KeepRefused: r.config.revocation.keepOpen}
 	if len(r.config.clientCAs) > 0 {
 		pool, warnings, err := certs.LoadPool(r.config.clientCAs...)
 		if err != nil {
-			return fileFailure(err, makesRoot)
+			return nil, fileFailure(err, makesRoot)
 		}
 		r.warn(warnings)
 		trust.ClientCAs = pool
 	}
-	return r.server.SetTrust(trust)
+	return trust, nil
+}
+
+// apply adds the revocation lists to a trust value, and gives it to the server.
+func (r *reloader) apply(trust *tlsserver.Trust) error {
+	revocation, err := r.config.revocation.load()
+	if err != nil {
+		return err
+	}
+	trust.Revocation = revocation
+	if err := r.server.SetTrust(trust); err != nil {
+		return err
+	}
+	r.trust = trust
+	if revocation != nil {
+		r.warn(revocation.Warnings())
+	}
+	return nil
 }
 
 func (r *reloader) warn(warnings []string) {
@@ -87,7 +127,7 @@ func (r *reloader) warn(warnings []string) {
 
 // paths are the files and folders to watch.
 func (r *reloader) paths() []string {
-	paths := append([]string(nil), r.config.clientCAs...)
+	paths := append(r.config.revocation.paths(), r.config.clientCAs...)
 	for _, pair := range r.config.pairs {
 		paths = append(paths, pair.Cert)
 		if pair.Key != "" {
@@ -105,6 +145,7 @@ func (r *reloader) paths() []string {
 func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher, hangups <-chan os.Signal) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
+	watching.Go(func() { r.watchLists(ctx) })
 	watching.Go(func() {
 		if len(r.paths()) == 0 {
 			return

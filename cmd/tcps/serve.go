@@ -30,11 +30,13 @@ Examples:
   tcps serve --cert server.pem --key server.key --listen :8443 echo
   tcps serve --cert server.p12 --passphrase-file secret
   tcps serve --client-ca ca.pem --allow-cn billing --allow-cn reports
+  tcps serve --client-ca ca.pem --crl revoked.pem
   tcps serve --listen tcps://:8443 --listen 'unixs:///run/tcps.sock?mode=0660'
 
 The first SIGINT or SIGTERM stops accepting and lets connections end within
---drain, a second one ends at once. SIGHUP reads the certificate files anew,
-which also happens by itself when they change.`
+--drain, a second one ends at once. SIGHUP reads the files of certificates and
+revocation lists anew, which also happens by itself when they change. Clients
+that are revoked then are cut off (--on-revoke).`
 
 // greeting is what greet says: the words of the tutorial that tcps grew from.
 const greeting = "hello\r\n"
@@ -71,7 +73,7 @@ func (p *program) serveCommand() *cli.Command {
 			stateFlag(),
 			logFlag(),
 			boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-		}, slices.Concat(trustFlags(), managedFlags(), passphraseFlags())...),
+		}, slices.Concat(trustFlags(), passphraseFlags(), managedFlags())...),
 	}
 }
 

@@ -23,7 +23,7 @@ func trustFlags() []cli.Flag {
 			flags = append(flags, listFlag(authCategory, action+"-"+string(kind), fmt.Sprintf("%s clients whose certificate has this %s", action, ruleUsage[kind])))
 		}
 	}
-	return flags
+	return append(append(flags, listFlags(authCategory, "clients")...), onRevokeFlag())
 }
 
 var ruleUsage = map[tlsserver.RuleKind]string{
@@ -43,6 +43,7 @@ type trustConfig struct {
 	clientCAs      []string
 	clientAuth     tlsserver.ClientAuth
 	policy         *tlsserver.Policy
+	revocation     *revocationConfig
 }
 
 func trustConfigOf(c *cli.Context, ask certs.Passphrase) (*trustConfig, error) {
@@ -57,6 +58,9 @@ func trustConfigOf(c *cli.Context, ask certs.Passphrase) (*trustConfig, error) {
 		}
 	}
 	if err := t.readPolicy(c); err != nil {
+		return nil, err
+	}
+	if t.revocation, err = serveRevocation(c, t.clientCAs); err != nil {
 		return nil, err
 	}
 	return t, t.check()

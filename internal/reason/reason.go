@@ -39,7 +39,7 @@ const (
 	Expired           Reason = "expired"             // the certificate is no longer valid
 	NotYetValid       Reason = "not-yet-valid"       // the certificate is not valid yet
 	WrongUsage        Reason = "wrong-usage"         // the certificate is not for this use (a server's where a client's is wanted)
-	Revoked           Reason = "revoked"             // the certificate was revoked
+	Revoked           Reason = "revoked"             // the certificate was revoked, or nothing current says that it was not
 	Truncated         Reason = "truncated"           // the stream ended without close_notify
 	Reset             Reason = "reset"               // the connection was reset
 	Shutdown          Reason = "shutdown"            // we ended it: Close, or the deadline of a drain

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tcps/certs"
+	"tcps/tlsclient"
+)
+
+// listFlags say which revocation lists count; whose is "clients" or "the server".
+func listFlags(category, whose string) []cli.Flag {
+	return []cli.Flag{
+		listFlag(category, "crl", "`FILE` with a revocation list, PEM or DER, of an authority of "+whose+"; each but the root needs one then"),
+		listFlag(category, "crl-from", "`URL` from which such a list is fetched, again and again; the last good one is kept in the state folder"),
+		stringFlag(category, "crl-missing", "refuse", "`MODE` where an issuer has no list: refuse or accept"),
+		stringFlag(category, "crl-stale", "refuse", "`MODE` where a list has expired: refuse, or accept (with a warning every hour)"),
+	}
+}
+
+func onRevokeFlag() cli.Flag {
+	return stringFlag(authCategory, "on-revoke", "close", "`MODE` for open connections that new lists or rules refuse: close or keep")
+}
+
+// A revocationConfig is what the flags say of revocation.
+type revocationConfig struct {
+	files         []string
+	fetcher       *certs.CRLFetcher // nil: no list is fetched
+	authorities   []string          // files and folders of those who may have signed lists
+	acceptMissing bool
+	acceptStale   bool
+	keepOpen      bool // connections that are refused
+
+	// revoked has what the local authority has revoked, and revokedPaths are the
+	// files that it is read from. Nil: nothing; so it is where no authority
+	// vouches for clients.
+	revoked      func() ([]certs.RevokedCertificate, error)
+	revokedPaths []string
+}
+
+// revocationConfigOf reads the flags that serve and connect share.
+func revocationConfigOf(c *cli.Context, authorities []string) (*revocationConfig, error) {
+	r := &revocationConfig{files: list(c, "crl"), authorities: authorities}
+	urls := list(c, "crl-from")
+	for flag, accept := range map[string]*bool{"crl-missing": &r.acceptMissing, "crl-stale": &r.acceptStale} {
+		var err error
+		if *accept, err = oneOf(c, flag, "refuse", "accept"); err != nil {
+			return nil, err
+		}
+		if *accept && len(r.files)+len(urls) == 0 {
+			return nil, misuse("name a list: --crl FILE or --crl-from URL", "--%s without --crl and --crl-from: there is no list that it could be about", flag)
+		}
+	}
+	if len(urls) == 0 {
+		return r, nil
+	}
+	dir, err := stateDir(c)
+	if err != nil {
+		return nil, err
+	}
+	r.fetcher, err = certs.NewCRLFetcher(certs.CRLFetcherOptions{
+		URLs: urls, Dir: filepath.Join(dir, "crl"), Authorities: authorities,
+		Client: &http.Client{
+			Timeout:   30 * time.Second,
+			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+		},
+	})
+	if err != nil {
+		return nil, misuse("a list is fetched from http://HOST/PATH or https://HOST/PATH; a file is named with --crl", "flag --crl-from: %v", err)
+	}
+	return r, nil
+}
+
+// oneOf reports which of two words a flag has: the second?
+func oneOf(c *cli.Context, flag, first, second string) (bool, error) {
+	switch value := c.String(flag); value {
+	case first:
+		return false, nil
+	case second:
+		return true, nil
+	default:
+		return false, misuse("", "flag --%s: %q is neither %s nor %s", flag, value, first, second)
+	}
+}
+
+// serveRevocation is revocationConfigOf for the clients of a server.
+func serveRevocation(c *cli.Context, clientCAs []string) (*revocationConfig, error) {
+	r, err := revocationConfigOf(c, clientCAs)
+	if err != nil {
+		return nil, err
+	}
+	if r.keepOpen, err = oneOf(c, "on-revoke", "close", "keep"); err != nil || len(clientCAs) > 0 {
+		return r, err
+	}
+	for flag, given := range map[string]bool{"crl": len(r.files) > 0, "crl-from": r.fetcher != nil, "on-revoke": r.keepOpen} {
+		if given {
+			return nil, misuse("name the authority that vouches for clients: --client-ca FILE", "--%s without --client-ca: no client shows a certificate that could be revoked", flag)
+		}
+	}
+	return r, nil
+}
+
+// load reads the lists; nil without an error: nothing is asked for.
+func (r *revocationConfig) load() (*certs.Revocation, error) {
+	if len(r.files) == 0 && r.fetcher == nil && r.revoked == nil {
+		return nil, nil
+	}
+	o := certs.RevocationOptions{
+		Files: r.files, Fetched: r.fetcher, Authorities: r.authorities,
+		AcceptMissing: r.acceptMissing, AcceptStale: r.acceptStale,
+	}
+	if r.revoked != nil {
+		var err error
+		if o.Revoked, err = r.revoked(); err != nil {
+			return nil, err
+		}
+	}
+	revocation, err := certs.LoadRevocation(o)
+	if err != nil {
+		return nil, fileFailure(err)
+	}
+	return revocation, nil
+}
+
+// paths are the files to watch.
+func (r *revocationConfig) paths() []string {
+	return append(append([]string(nil), r.files...), r.revokedPaths...)
+}
+
+// reloadLists replaces the revocation lists alone: what was revoked must not
+// wait until everything else is good.
+func (r *reloader) reloadLists(why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reloadListsLocked(why)
+}
+
+func (r *reloader) reloadListsLocked(why string) {
+	trust := *r.trust
+	if err := r.apply(&trust); err != nil {
+		r.log.Error("reload refused, the old revocation lists go on counting", "cause", why, "err", err)
+		return
+	}
+	if trust.Revocation != nil {
+		r.log.Info("revocation lists reloaded", "cause", why)
+	}
+}
+
+// watchLists fetches lists, and warns of those that have expired, until ctx ends.
+func (r *reloader) watchLists(ctx context.Context) {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	if fetcher := r.config.revocation.fetcher; fetcher != nil {
+		watching.Go(func() { fetcher.Run(ctx, r.fetched) })
+	}
+	warnHourly(ctx, func() []string {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.trust.Revocation == nil {
+			return nil
+		}
+		return r.trust.Revocation.Warnings()
+	}, r.warn)
+}
+
+// fetched tells of an attempt to fetch a list, and makes a new one count.
+func (r *reloader) fetched(f certs.CRLFetch) {
+	if f.Err != nil {
+		r.log.Warn("no new revocation list, what is known goes on counting", "err", f.Err, "next", f.Next.Round(time.Second))
+	}
+	if f.Changed {
+		r.reloadLists("a list came from " + f.URL)
+	}
+}
+
+// warnHourly warns when there is more to warn of than before, and every hour.
+func warnHourly(ctx context.Context, warnings func() []string, warn func([]string)) {
+	said, at := len(warnings()), time.Now() // loading has said it
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		now := warnings()
+		if len(now) > said || time.Since(at) >= time.Hour {
+			warn(now)
+			at = time.Now()
+		}
+		said = len(now)
+	}
+}
+
+// checkInsecure refuses what cannot be asked together with --insecure.
+func checkInsecure(c *cli.Context) error {
+	for flag, given := range map[string]bool{
+		"crl": len(list(c, "crl")) > 0, "crl-from": len(list(c, "crl-from")) > 0, "require-ocsp-staple": c.Bool("require-ocsp-staple"),
+	} {
+		if given {
+			return misuse("leave one of them out", "--%s together with --insecure: whose authority is not verified cannot be known to be revoked", flag)
+		}
+	}
+	return nil
+}
+
+// serverAuthorities are the files of those who may have signed lists about
+// servers: --ca, else the local authority.
+func serverAuthorities(c *cli.Context) []string {
+	authorities := list(c, "ca")
+	if root, err := authorityDir(c); err == nil && len(authorities) == 0 {
+		if _, err := certs.OwnRoot(root); err == nil {
+			authorities = []string{rootFile(root)}
+		}
+	}
+	return authorities
+}
+
+// dialRevocation sets what the dialer knows of revoked certificates.
+func (p *program) dialRevocation(c *cli.Context, d *tlsclient.Dialer) error {
+	r, err := revocationConfigOf(c, serverAuthorities(c))
+	if err != nil {
+		return err
+	}
+	d.RequireOCSPStaple = c.Bool("require-ocsp-staple")
+	p.fetchLists(c, r.fetcher)
+	if d.Revocation, err = r.load(); err == nil && r.acceptStale { // else the refusal says it
+		p.warn(d.Revocation.Warnings())
+	}
+	return err
+}
+
+// fetchLists fetches every list once, within the time that connecting may take.
+func (p *program) fetchLists(c *cli.Context, fetcher *certs.CRLFetcher) {
+	if fetcher == nil {
+		return
+	}
+	ctx := c.Context
+	if timeout := durationOf(c, "timeout"); timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	for _, f := range fetcher.Fetch(ctx) {
+		if f.Err != nil {
+			p.warn([]string{f.Err.Error()})
+		}
+	}
+}
+
+// revocationHints say what to do about a certificate that is refused.
+func revocationHints(c *cli.Context, err error) []string {
+	refusal, ok := errors.AsType[*certs.RevocationError](err)
+	switch {
+	case !ok:
+		return nil
+	case refusal.Revoked != nil:
+		return []string{"do not trust this server until it has another certificate"}
+	case c.Bool("require-ocsp-staple") && len(list(c, "crl"))+len(list(c, "crl-from")) == 0:
+		return []string{"the server must staple an OCSP response; without --require-ocsp-staple nothing is asked of it"}
+	}
+	return []string{"give a current list of each issuer: --crl FILE or --crl-from URL; --crl-missing accept and --crl-stale accept go without"}
+}

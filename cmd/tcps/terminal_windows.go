@@ -1,0 +1,5 @@
+package main
+
+import "os"
+
+func inForeground(*os.File) bool { return true }
