@@ -127,7 +127,7 @@ func (a *ACME) check(names []string) error {
 	return nil
 }
 
-func (a *ACME) issuer(config *certmagic.Config) (certmagic.Issuer, error) {
+func (a *ACME) issuer(config *certmagic.Config, _ []string) (certmagic.Issuer, error) {
 	template := certmagic.ACMEIssuer{
 		CA:           a.directory(),
 		TestCA:       a.directory(),

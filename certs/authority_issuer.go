@@ -37,7 +37,9 @@ func (i *authorityIssuer) prepare(config *certmagic.Config, names []string) (tim
 	return min(max(i.life/20, time.Second), checkTime), nil
 }
 
-func (i *authorityIssuer) issuer(*certmagic.Config) (certmagic.Issuer, error) { return i, nil }
+func (i *authorityIssuer) issuer(_ *certmagic.Config, names []string) (certmagic.Issuer, error) {
+	return &namingIssuer{i, names}, nil
+}
 
 // IssuerKey names the root, so that what another root signed is not taken for its own.
 func (i *authorityIssuer) IssuerKey() string {
@@ -45,8 +47,25 @@ func (i *authorityIssuer) IssuerKey() string {
 	return "authority-" + hex.EncodeToString(id[:min(len(id), 8)])
 }
 
-func (i *authorityIssuer) Issue(_ context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
-	issued, err := i.authority.SignCSR(csr, Request{For: i.life})
+// A namingIssuer gives every certificate all names of a Manager: there are clients that verify by a name and ask for
+// none (Java does, for names without a dot).
+type namingIssuer struct {
+	*authorityIssuer
+	names []string
+}
+
+// Issue puts the name that the certificate is for first, which is how certmagic knows it again. One for an address has no
+// other names: DNS names would come before it.
+func (i *namingIssuer) Issue(_ context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
+	names := []string{nameOfCSR(csr)}
+	if len(csr.DNSNames) > 0 {
+		for _, name := range i.names {
+			if name != names[0] {
+				names = append(names, name)
+			}
+		}
+	}
+	issued, err := i.authority.SignCSR(csr, Request{Names: names, For: i.life})
 	if err != nil {
 		return nil, err
 	}

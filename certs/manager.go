@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,8 +67,8 @@ type Manager struct {
 
 // An Issuer signs for a Manager: what Authority.Issuer returns, or an *ACME.
 type Issuer interface {
-	// issuer makes certmagic's form of it for a configuration.
-	issuer(*certmagic.Config) (certmagic.Issuer, error)
+	// issuer makes certmagic's form of it for a configuration and the names of a Manager.
+	issuer(config *certmagic.Config, names []string) (certmagic.Issuer, error)
 
 	// prepare is called once, before anything is obtained: it checks the names, completes the configuration, and says
 	// how often to look whether a certificate is due, at most checkTime.
@@ -118,7 +119,7 @@ func (m *Manager) start(ctx context.Context) error {
 		Logger:             config.Logger,
 	})
 	m.magic = certmagic.New(m.cache, config)
-	issuer, err := m.Issuer.issuer(m.magic)
+	issuer, err := m.Issuer.issuer(m.magic, m.names)
 	if err != nil {
 		return err
 	}
@@ -189,9 +190,9 @@ func (e *NotObtainedError) Error() string {
 
 func (e *NotObtainedError) Unwrap() error { return e.Err }
 
-// Certificate picks by the name that the client asks for (exact, then a wildcard), then by the address that it came to,
-// then the first of Names. The error is a *NotObtainedError as long as there is none. With names on demand alone, another
-// name has none.
+// Certificate picks by the name that the client asks for (exact, then a wildcard). A client that asks for none, or for one
+// that there is no certificate for, gets that of the first of Names; of the address that it came to, if only that
+// one names it. The error is a *NotObtainedError as long as there is none. With names on demand alone, other names have none.
 func (m *Manager) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := foldName(hello.ServerName)
 	if c := m.choose(hello, name); c != nil {
@@ -201,26 +202,39 @@ func (m *Manager) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 		m.ask(name)
 		return nil, m.notObtained(name)
 	}
-	if name == "" && hello.Conn != nil {
-		if host, _, err := net.SplitHostPort(hello.Conn.LocalAddr().String()); err == nil {
-			if c := m.choose(hello, foldName(host)); c != nil {
-				return c, nil
-			}
+	first := m.first()
+	c := m.choose(hello, first)
+	if name == "" && hello.Conn != nil && (c == nil || c.Leaf.VerifyHostname(hostOf(hello.Conn)) != nil) {
+		if ofAddress := m.choose(hello, foldName(hostOf(hello.Conn))); ofAddress != nil {
+			return ofAddress, nil
 		}
 	}
-	first := m.first()
-	if c := m.choose(hello, first); c != nil || first == "" {
+	if c != nil || first == "" {
 		return c, nil
 	}
 	return nil, m.notObtained(first)
 }
 
-// choose returns what is in memory for a name and what the client can verify; nil: nothing.
+// hostOf is the address that a client came to; empty: it has none.
+func hostOf(c net.Conn) string {
+	host, _, err := net.SplitHostPort(c.LocalAddr().String())
+	if err != nil {
+		return ""
+	}
+	host, _, _ = strings.Cut(host, "%") // the zone
+	return host
+}
+
+// choose returns the certificate that was made for a name, else another one that has it and that the client can verify;
+// nil: none is in memory.
 func (m *Manager) choose(hello *tls.ClientHelloInfo, name string) *tls.Certificate {
 	if name == "" {
 		return nil
 	}
 	choices := m.cache.AllMatchingCertificates(name)
+	if c, ok := madeFor(name, choices); ok {
+		return &c.Certificate
+	}
 	if len(choices) == 0 {
 		return nil
 	}
@@ -242,11 +256,16 @@ func (m *Manager) Leaves() map[string]*x509.Certificate {
 	return leaves
 }
 
-// current is the certificate for exactly this name that lasts longest.
+// current is the certificate in memory that was made for a name.
 func (m *Manager) current(name string) (certmagic.Certificate, bool) {
+	return madeFor(name, m.cache.AllMatchingCertificates(name))
+}
+
+// madeFor finds the certificate whose first name this is, as certmagic does; of two, the one that lasts longer.
+func madeFor(name string, choices []certmagic.Certificate) (certmagic.Certificate, bool) {
 	var best certmagic.Certificate
-	for _, c := range m.cache.AllMatchingCertificates(name) {
-		if c.Leaf != nil && slices.Contains(c.Names, name) && (best.Leaf == nil || c.Leaf.NotAfter.After(best.Leaf.NotAfter)) {
+	for _, c := range choices {
+		if c.Leaf != nil && len(c.Names) > 0 && c.Names[0] == name && (best.Leaf == nil || c.Leaf.NotAfter.After(best.Leaf.NotAfter)) {
 			best = c
 		}
 	}

@@ -78,7 +78,7 @@ func TestAManagerOfTheAuthorityHasACertificateForEachName(t *testing.T) {
 
 func TestAClientWithoutANameGetsTheCertificateOfTheAddressItCameTo(t *testing.T) {
 	a := newAuthority(t)
-	m := start(t, newManager(t, a, t.TempDir(), 0, "localhost", "127.0.0.1"))
+	m := start(t, newManager(t, a, t.TempDir(), 0, "box", "127.0.0.1"))
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: m.Certificate})
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +95,20 @@ func TestAClientWithoutANameGetsTheCertificateOfTheAddressItCameTo(t *testing.T)
 		t.Fatal(err)
 	}
 	c.Close()
+}
+
+func TestAClientWithoutANameMayVerifyByAnyOfThem(t *testing.T) {
+	a := newAuthority(t)
+	m := start(t, newManager(t, a, t.TempDir(), 0, "localhost", "127.0.0.1", "box"))
+	leaf, err := served(t, m, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"localhost", "127.0.0.1", "box"} {
+		if err := leaf.VerifyHostname(name); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestManagersOfOneStorageShareCertificates(t *testing.T) {
