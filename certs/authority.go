@@ -223,3 +223,12 @@ func (a *Authority) ServerNames(candidates ...string) (names, leftOut []string) 
 	}
 	return names, leftOut
 }
+
+// keyIDOf is the key identifier of an authority, or that which we give to one that has none.
+func keyIDOf(c *x509.Certificate) []byte {
+	if len(c.SubjectKeyId) > 0 {
+		return c.SubjectKeyId
+	}
+	id, _ := keyID(c.PublicKey) // a key that cannot be encoded has signed nothing
+	return id
+}

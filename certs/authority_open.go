@@ -153,20 +153,13 @@ func readAuthorityCertificates(path string) ([]*x509.Certificate, error) {
 		if why := whyNoAuthority(c); why != "" {
 			return nil, errors.New(why)
 		}
-		if err := setKeyID(c); err != nil {
-			return nil, err
-		}
+		setKeyID(c)
 	}
 	return found.certificates, nil
 }
 
 // setKeyID gives an authority that has no key identifier the one that goes into what it signs; its own bytes stay.
-func setKeyID(c *x509.Certificate) (err error) {
-	if len(c.SubjectKeyId) == 0 {
-		c.SubjectKeyId, err = keyID(c.PublicKey)
-	}
-	return err
-}
+func setKeyID(c *x509.Certificate) { c.SubjectKeyId = keyIDOf(c) }
 
 // readRootKey reads the key of the root, if it has not been read.
 func (a *Authority) readRootKey() error {

@@ -29,7 +29,7 @@ func newIntermediate(root signer) (signer, error) {
 	if err != nil {
 		return signer{}, err
 	}
-	template, err := authorityTemplate(hostOf(root.certificate), "intermediate ", key.Public())
+	template, err := authorityTemplate(machineOf(root.certificate), "intermediate ", key.Public())
 	if err != nil {
 		return signer{}, err
 	}
@@ -39,8 +39,8 @@ func newIntermediate(root signer) (signer, error) {
 	return root.certify(template, key)
 }
 
-// hostOf is the machine that a root of ours was made for.
-func hostOf(root *x509.Certificate) string {
+// machineOf is the machine that a root of ours was made for.
+func machineOf(root *x509.Certificate) string {
 	return strings.Join(root.Subject.OrganizationalUnit, "")
 }
 
@@ -86,7 +86,8 @@ func (a *Authority) readSigner(path string) (signer, error) {
 	if why := whyNoAuthority(chain[0]); why != "" {
 		return signer{}, errors.New(why)
 	}
-	return signer{chain[0], key}, setKeyID(chain[0])
+	setKeyID(chain[0])
+	return signer{chain[0], key}, nil
 }
 
 // signer is what signs now. An intermediate that is due is renewed first; if that fails it goes on while it can.

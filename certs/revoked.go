@@ -1,8 +1,8 @@
 package certs
 
 import (
-	"bytes"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -52,6 +52,7 @@ func ParseRevocationReason(word string) (int, error) {
 const (
 	revokedAt     = "Revoked"
 	revokedReason = "Reason"
+	revokedIssuer = "Issuer-Key-ID" // the certificate itself need not tell it
 )
 
 // RevokedPath is what a server that heeds ReadRevoked has to watch, with a Watcher. It need not be there yet.
@@ -77,8 +78,11 @@ func ReadRevoked(dir string) ([]RevokedCertificate, error) {
 }
 
 func (e ledgerEntry) revoked() (RevokedCertificate, error) {
-	r := RevokedCertificate{IssuerKeyID: e.certificate.AuthorityKeyId, Serial: e.certificate.SerialNumber}
+	r := RevokedCertificate{Serial: e.certificate.SerialNumber}
 	var err error
+	if r.IssuerKeyID, err = hex.DecodeString(e.headers[revokedIssuer]); err != nil || len(r.IssuerKeyID) == 0 {
+		return r, fmt.Errorf("record %q is damaged: it does not say who issued it", e.path)
+	}
 	if r.At, err = time.Parse(time.RFC3339, e.headers[revokedAt]); err == nil {
 		r.Reason, err = strconv.Atoi(e.headers[revokedReason])
 	}
@@ -99,12 +103,14 @@ func (l *Ledger) Revoke(c *x509.Certificate, reason int) (r RevokedCertificate, 
 }
 
 func (l *Ledger) revoke(c *x509.Certificate, reason int) (r RevokedCertificate, was bool, err error) {
-	if err := l.checkIssued(c); err != nil {
+	issuer, err := l.issuerOf(c)
+	if err != nil {
 		return r, false, err
 	}
 	path := l.path(revokedFolder, c.SerialNumber)
 	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw, Headers: map[string]string{
 		revokedAt: time.Now().UTC().Format(time.RFC3339), revokedReason: strconv.Itoa(reason),
+		revokedIssuer: hex.EncodeToString(issuer),
 	}})
 	made, err := makeFolders(filepath.Dir(path))
 	if err != nil {
@@ -129,30 +135,30 @@ func (l *Ledger) revoke(c *x509.Certificate, reason int) (r RevokedCertificate, 
 
 // CheckIssued is an error if Revoke will refuse c.
 func (l *Ledger) CheckIssued(c *x509.Certificate) error {
-	if err := l.checkIssued(c); err != nil {
+	if _, err := l.issuerOf(c); err != nil {
 		return fmt.Errorf("revoke certificate %s: %w", serialText(c.SerialNumber), err)
 	}
 	return nil
 }
 
-// checkIssued refuses a certificate that is not on record, unless a root or intermediate in the folder signed it:
-// there were authorities before there was a ledger.
-func (l *Ledger) checkIssued(c *x509.Certificate) error {
+// issuerOf is the key identifier of who issued c. It refuses what is not on record, unless a root or intermediate in the
+// folder signed it: there were authorities before there was a ledger.
+func (l *Ledger) issuerOf(c *x509.Certificate) ([]byte, error) {
 	e, err := readLedgerFile(l.path(issuedFolder, c.SerialNumber))
-	if err == nil && e.certificate.Equal(c) {
-		return nil
+	if err == nil && e.certificate.Equal(c) && len(c.AuthorityKeyId) > 0 {
+		return c.AuthorityKeyId, nil
 	}
 	issuers, err := readIssuers(l.dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, issuer := range issuers {
-		if bytes.Equal(issuer.Raw, c.Raw) {
-			return errors.New("it is an authority's own: make a new one with tcps certs init --force")
+		if isSelfSigned(c) && issuer.Equal(c) {
+			return nil, errors.New("it is the root, which nobody can revoke but those who trust it: make another one with tcps certs init --force")
 		}
 		if c.CheckSignatureFrom(issuer) == nil {
-			return nil
+			return keyIDOf(issuer), nil
 		}
 	}
-	return fmt.Errorf("it was issued by %q, not by this authority: whoever issued it can revoke it", c.Issuer.String())
+	return nil, fmt.Errorf("it was issued by %q, not by this authority: whoever issued it can revoke it", c.Issuer.String())
 }

@@ -59,19 +59,19 @@ func (a *Authority) nextRoot(o AuthorityOptions) (signer, error) {
 		o.KeyType = keyTypeOf(a.root.PublicKey)
 	}
 	if o.Unconstrained {
-		return newRoot(hostOf(a.root), o.KeyType, func(*x509.Certificate) {})
+		return newRoot(machineOf(a.root), o.KeyType, func(*x509.Certificate) {})
 	}
 	if len(o.Permit) > 0 {
 		if !a.Constrained() {
 			return signer{}, errors.New("the root permits every name already")
 		}
-		c, err := newConstraints(hostOf(a.root), append(extraPermits(a.root), o.Permit...))
+		c, err := newConstraints(machineOf(a.root), append(extraPermits(a.root), o.Permit...))
 		if err != nil {
 			return signer{}, err
 		}
-		return newRoot(hostOf(a.root), o.KeyType, c.apply)
+		return newRoot(machineOf(a.root), o.KeyType, c.apply)
 	}
-	return newRoot(hostOf(a.root), o.KeyType, func(t *x509.Certificate) {
+	return newRoot(machineOf(a.root), o.KeyType, func(t *x509.Certificate) {
 		t.PermittedDNSDomainsCritical = a.root.PermittedDNSDomainsCritical
 		t.PermittedDNSDomains, t.ExcludedDNSDomains = a.root.PermittedDNSDomains, a.root.ExcludedDNSDomains
 		t.PermittedIPRanges, t.ExcludedIPRanges = a.root.PermittedIPRanges, a.root.ExcludedIPRanges
