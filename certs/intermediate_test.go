@@ -266,3 +266,25 @@ func TestExpiredOldRootIsDropped(t *testing.T) {
 		t.Errorf("own roots: %d, %v", len(roots), err)
 	}
 }
+
+// A pair is replaced in steps; where it stops, the key file has both keys.
+func TestKeyFileWithTheNextKeyTooOpens(t *testing.T) {
+	for _, name := range []string{"root", "intermediate"} {
+		t.Run(name, func(t *testing.T) {
+			made, dir := createAuthority(t, certs.AuthorityOptions{Intermediate: name == "intermediate"})
+			path := filepath.Join(dir, name+".key")
+			key, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, dir, name+".key", server(t, newAuthority(t), "next.test").KeyPEM, key)
+			a, err := certs.OpenAuthority(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := verifies(t, server(t, a, "a.test"), made.Root()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

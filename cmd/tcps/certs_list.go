@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -55,12 +57,18 @@ func (p *program) certsList(c *cli.Context) error {
 		return err
 	}
 	all := []listed{}
+	var missing error // where nothing can have been issued yet
 	for _, listing := range listings {
 		some, err := listing(c)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = err
+		} else if err != nil {
 			return err
 		}
 		all = append(all, some...)
+	}
+	if len(all) == 0 && missing != nil {
+		return missing
 	}
 	if c.Bool("json") {
 		encoder := json.NewEncoder(p.out)
