@@ -8,17 +8,10 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync"
 	"time"
-)
-
-// The files of an authority's folder. The folder is private; the certificate in it may be given to anyone.
-const (
-	rootFile = "root.pem"
-	keyFile  = "root.key"
 )
 
 // backdate is how much earlier than now a certificate begins, for clients whose clocks are behind.
@@ -35,13 +28,35 @@ type AuthorityOptions struct {
 	Unconstrained bool     // may sign for everything: whoever steals the key can then impersonate every host
 	HostName      string   // permitted, without its sub-names if it has one label; empty: what the system says
 	KeyType       KeyType  // of the root's key; zero: ECDSAP256
+	Intermediate  bool     // the root signs an intermediate, which signs the rest: the root's key can be taken away then
+
+	Encrypt    []byte     // the passphrase under which new keys are written; nil: they are not encrypted
+	Passphrase Passphrase // opens keys that are there; nil: encrypted ones are ErrPassphraseNeeded
 }
 
-// Authority is a local certificate authority: a root and its key. It never changes.
+// Authority is a local certificate authority: a root and its key, an intermediate perhaps, and older roots that are
+// trusted still. One that is kept in a folder records there what it issues (OpenLedger). Its methods may be called
+// concurrently.
 type Authority struct {
-	root *x509.Certificate
-	key  crypto.Signer
-	pool *x509.CertPool
+	root   *x509.Certificate
+	older  []*x509.Certificate // trusted too, until they end; the newest first
+	cross  []*x509.Certificate // the root, signed by older ones
+	pool   *x509.CertPool      // of the roots
+	ledger *Ledger             // nil: it is in memory only
+	opens  Passphrase
+	seal   []byte // the passphrase of its keys; nil: they are not encrypted
+
+	mu      sync.Mutex
+	current signer        // signs what is issued: the root or the intermediate; guarded by mu, as all below
+	rootKey crypto.Signer // nil: not read yet, or not here
+	failed  time.Time     // when the intermediate could not be renewed
+	failure error         // why
+}
+
+// A signer is a certificate of an authority with its key.
+type signer struct {
+	certificate *x509.Certificate
+	key         crypto.Signer
 }
 
 // NewAuthority makes an authority in memory, for tests and demonstrations.
@@ -60,48 +75,91 @@ func newAuthority(o AuthorityOptions) (*Authority, error) {
 	if o.HostName == "" {
 		o.HostName, _ = os.Hostname() // a machine without a name has none to permit
 	}
-	key, err := o.KeyType.generate()
+	var c constraints
+	if !o.Unconstrained {
+		var err error
+		if c, err = newConstraints(foldName(o.HostName), o.Permit); err != nil {
+			return nil, err
+		}
+	}
+	root, err := newRoot(o.HostName, o.KeyType, func(template *x509.Certificate) {
+		if !o.Unconstrained {
+			c.apply(template)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	template, err := rootTemplate(o, key.Public())
-	if err != nil {
-		return nil, err
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, err
-	}
-	root, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, err
-	}
-	return makeAuthority(root, key), nil
+	return assemble(root, o)
 }
 
-func makeAuthority(root *x509.Certificate, key crypto.Signer) *Authority {
-	a := &Authority{root: root, key: key, pool: x509.NewCertPool()}
-	a.pool.AddCert(root)
-	return a
+// assemble makes an authority of a root, with an intermediate if o asks for one.
+func assemble(root signer, o AuthorityOptions) (*Authority, error) {
+	a := &Authority{root: root.certificate, rootKey: root.key, current: root, opens: o.Passphrase, seal: o.Encrypt}
+	a.setPool()
+	if o.Intermediate {
+		var err error
+		if a.current, err = newIntermediate(root); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
 }
 
-// rootTemplate names the machine, the year and the key in the subject, so that two roots are told apart in a list.
-func rootTemplate(o AuthorityOptions, public crypto.PublicKey) (*x509.Certificate, error) {
+func (a *Authority) setPool() {
+	a.pool = x509.NewCertPool()
+	for _, root := range a.roots() {
+		a.pool.AddCert(root)
+	}
+}
+
+// roots are all that are trusted, the newest first.
+func (a *Authority) roots() []*x509.Certificate {
+	return append([]*x509.Certificate{a.root}, a.older...)
+}
+
+// newRoot makes a root that signs itself. constrain adds what it may sign for.
+func newRoot(host string, t KeyType, constrain func(*x509.Certificate)) (signer, error) {
+	key, err := t.generate()
+	if err != nil {
+		return signer{}, err
+	}
+	template, err := authorityTemplate(host, "", key.Public())
+	if err != nil {
+		return signer{}, err
+	}
+	template.NotAfter = time.Now().Add(rootLife)
+	template.MaxPathLen = 2 // room for the root that comes after it, and for an intermediate
+	constrain(template)
+	return signer{template, key}.certify(template, key)
+}
+
+// certify signs what template says for the public half of key.
+func (s signer) certify(template *x509.Certificate, key crypto.Signer) (signer, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, s.certificate, key.Public(), s.key)
+	if err != nil {
+		return signer{}, err
+	}
+	certificate, err := x509.ParseCertificate(der)
+	return signer{certificate, key}, err
+}
+
+// authorityTemplate names the machine, the year and the key in the subject, so that two are told apart in a list. what
+// is empty for a root.
+func authorityTemplate(host, what string, public crypto.PublicKey) (*x509.Certificate, error) {
 	id, err := keyID(public)
 	if err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	host := foldName(o.HostName)
+	host = foldName(host)
 	template := &x509.Certificate{
 		Subject:               pkix.Name{Organization: []string{"tcps local authority"}},
 		NotBefore:             now.Add(-backdate),
-		NotAfter:              now.Add(rootLife),
 		SubjectKeyId:          id,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLen:            1, // room for one intermediate
 	}
 	label := "local"
 	if len(host) <= 64 && checkHost(host, host) == nil {
@@ -109,15 +167,7 @@ func rootTemplate(o AuthorityOptions, public crypto.PublicKey) (*x509.Certificat
 		label, _, _ = strings.Cut(host, ".")
 		label = label[:min(len(label), 40)]
 	}
-	template.Subject.CommonName = fmt.Sprintf("tcps %s %d %x", label, now.Year(), id[:4])
-	if o.Unconstrained {
-		return template, nil
-	}
-	c, err := newConstraints(host, o.Permit)
-	if err != nil {
-		return nil, err
-	}
-	c.apply(template)
+	template.Subject.CommonName = fmt.Sprintf("tcps %s %s%d %x", label, what, now.Year(), id[:4])
 	return template, nil
 }
 
@@ -131,228 +181,13 @@ func keyID(public crypto.PublicKey) ([]byte, error) {
 	return sum[:20], nil
 }
 
-// CreateAuthority makes an authority and its folder, which appears whole or not at all. If dir is an authority
-// already, errors.Is finds fs.ErrExist. Missing folders above dir are made.
-func CreateAuthority(dir string, o AuthorityOptions) (*Authority, error) {
-	a, err := createAuthority(dir, o)
-	if err != nil {
-		return nil, fmt.Errorf("create authority %q: %w", dir, err)
-	}
-	return a, nil
-}
-
-func createAuthority(dir string, o AuthorityOptions) (*Authority, error) {
-	dir, err := followLink(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkVacant(dir); err != nil {
-		return nil, err
-	}
-	a, err := newAuthority(o)
-	if err != nil {
-		return nil, err
-	}
-	temp, err := a.writeBeside(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(temp) // nothing is left there after success
-	if err := putFolder(temp, dir); err != nil {
-		if vacant := checkVacant(dir); vacant != nil {
-			return nil, vacant // another process was quicker
-		}
-		return nil, bareCause(err)
-	}
-	return a, syncFolder(filepath.Dir(dir))
-}
-
-// followLink makes a symbolic link at dir be heeded and not replaced: it says where the keys are to be kept, an
-// encrypted volume perhaps, and that may be missing just now.
-func followLink(dir string) (string, error) {
-	dir = filepath.Clean(dir)
-	info, err := os.Lstat(dir)
-	if err != nil || info.Mode().Type() != fs.ModeSymlink {
-		return dir, nil
-	}
-	target, err := filepath.EvalSymlinks(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("it is a symbolic link to a folder that is not there")
-	}
-	return target, err
-}
-
-// errOccupied is the cause where there is an authority, or half of one, already.
-var errOccupied = fmt.Errorf("there is one already: %w", fs.ErrExist)
-
-// checkVacant says what keeps dir from becoming an authority's folder.
-func checkVacant(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return bareCause(err)
-	}
-	for _, e := range entries {
-		if e.Name() == rootFile || e.Name() == keyFile {
-			return errOccupied
-		}
-	}
-	if len(entries) > 0 {
-		return fmt.Errorf("the folder holds other files (%q)", entries[0].Name())
-	}
-	return nil
-}
-
-// writeBeside writes the authority into a new folder beside dir, on the same file system, and returns its path.
-func (a *Authority) writeBeside(dir string) (temp string, err error) {
-	key, err := encodeKey(a.key)
-	if err != nil {
-		return "", err
-	}
-	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o700); err != nil {
-		return "", fmt.Errorf("make folder %q: %w", parent, bareCause(err))
-	}
-	temp, err = os.MkdirTemp(parent, "."+filepath.Base(dir)+".new-") // 0700
-	if err != nil {
-		return "", fmt.Errorf("make a folder in %q: %w", parent, bareCause(err))
-	}
-	err = writeFiles([]file{
-		{filepath.Join(temp, keyFile), key, 0o600},
-		{filepath.Join(temp, rootFile), a.RootPEM(), 0o644},
-	}, false)
-	if err != nil {
-		os.RemoveAll(temp)
-		return "", err
-	}
-	return temp, nil
-}
-
-// putFolder renames temp to dir, which must not exist or be empty.
-func putFolder(temp, dir string) error {
-	err := os.Rename(temp, dir)
-	if err != nil && os.Remove(dir) == nil { // an empty folder in the way, where rename does not replace it
-		err = os.Rename(temp, dir)
-	}
-	return err
-}
-
-// ReplaceAuthority makes a new authority at dir. The old folder, with its key, is kept beside it under a name
-// that carries the time; kept is its path, empty if there was none. What the old root signed is not trusted by the new one.
-func ReplaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string, err error) {
-	a, kept, err = replaceAuthority(dir, o)
-	if err != nil {
-		return nil, "", fmt.Errorf("replace authority %q: %w", dir, err)
-	}
-	return a, kept, nil
-}
-
-func replaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string, err error) {
-	if dir, err = followLink(dir); err != nil {
-		return nil, "", err
-	}
-	if a, err = newAuthority(o); err != nil {
-		return nil, "", err
-	}
-	if err := checkVacant(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, "", err
-	}
-	temp, err := a.writeBeside(dir)
-	if err != nil {
-		return nil, "", err
-	}
-	defer os.RemoveAll(temp)
-	if kept, err = setAside(dir); err != nil {
-		return nil, "", err
-	}
-	// Between the two renames there is no authority. If the machine stops here, the old one is under its dated name;
-	// if another process makes one now, this fails and says so.
-	if err := putFolder(temp, dir); err != nil {
-		if kept != "" {
-			err = errors.Join(err, os.Rename(kept, dir))
-		}
-		return nil, "", err
-	}
-	return a, kept, syncFolder(filepath.Dir(dir))
-}
-
-// setAside renames dir to a dated name that is free. An empty or missing folder stays.
-func setAside(dir string) (kept string, err error) {
-	if checkVacant(dir) == nil {
-		return "", nil
-	}
-	dated := dir + time.Now().UTC().Format(".2006-01-02T150405Z")
-	for n := 1; ; n++ {
-		kept = dated
-		if n > 1 {
-			kept = fmt.Sprintf("%s-%d", dated, n)
-		}
-		if _, err := os.Lstat(kept); errors.Is(err, fs.ErrNotExist) {
-			return kept, os.Rename(dir, kept)
-		} else if err != nil {
-			return "", err
-		}
-	}
-}
-
-// OpenAuthority reads the authority at dir. If there is none, errors.Is finds fs.ErrNotExist.
-func OpenAuthority(dir string) (*Authority, error) {
-	a, err := openAuthority(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open authority %q: %w", dir, err)
-	}
-	return a, nil
-}
-
-func openAuthority(dir string) (*Authority, error) {
-	rootPath, keyPath := filepath.Join(dir, rootFile), filepath.Join(dir, keyFile)
-	rootInfo, rootErr := os.Stat(rootPath)
-	keyInfo, keyErr := os.Stat(keyPath)
-	switch {
-	case errors.Is(rootErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist):
-		return nil, fs.ErrNotExist
-	case rootErr != nil: // no %w: half an authority is none that may be made anew
-		return nil, fmt.Errorf("root %q: %v", rootPath, bareCause(rootErr))
-	case keyErr != nil:
-		return nil, fmt.Errorf("key %q: %v", keyPath, bareCause(keyErr))
-	case rootInfo.IsDir() || keyInfo.IsDir():
-		return nil, fmt.Errorf("%s or %s is a folder", rootFile, keyFile)
-	}
-	if err := checkPrivate(keyPath, keyInfo); err != nil {
-		return nil, err
-	}
-	chain, key, err := Pair{Cert: rootPath, Key: keyPath}.load()
-	if err != nil {
-		return nil, fmt.Errorf("root %q: %w", rootPath, err)
-	}
-	if why := whyNoAuthority(chain[0]); why != "" {
-		return nil, fmt.Errorf("root %q: %s", rootPath, why)
-	}
-	return makeAuthority(chain[0], key), nil
-}
-
-// OpenOrCreateAuthority opens the authority at dir, or makes it if there is none. Goroutines and processes that do so
-// at once end up with the same one. o only matters if created.
-func OpenOrCreateAuthority(dir string, o AuthorityOptions) (a *Authority, created bool, err error) {
-	if a, err = OpenAuthority(dir); !errors.Is(err, fs.ErrNotExist) {
-		return a, false, err
-	}
-	a, err = CreateAuthority(dir, o)
-	if errors.Is(err, fs.ErrExist) {
-		a, err = OpenAuthority(dir)
-		return a, false, err
-	}
-	return a, err == nil, err
-}
-
 // Root returns the certificate of the root. It is shared: do not change it.
 func (a *Authority) Root() *x509.Certificate { return a.root }
 
-// RootPEM returns the certificate of the root in PEM form, for clients to trust.
-func (a *Authority) RootPEM() []byte { return encodeCertificates(a.root) }
+// RootPEM returns the roots in PEM form, for clients to trust: the one that signs first.
+func (a *Authority) RootPEM() []byte { return encodeCertificates(a.roots()...) }
 
-// Pool returns a new pool that holds the root alone.
+// Pool returns a new pool that holds the roots alone.
 func (a *Authority) Pool() *x509.CertPool { return a.pool.Clone() }
 
 // Constrained tells whether the root may only sign for certain names, of every kind.
@@ -387,4 +222,13 @@ func (a *Authority) ServerNames(candidates ...string) (names, leftOut []string) 
 		}
 	}
 	return names, leftOut
+}
+
+// keyIDOf is the key identifier of an authority, or that which we give to one that has none.
+func keyIDOf(c *x509.Certificate) []byte {
+	if len(c.SubjectKeyId) > 0 {
+		return c.SubjectKeyId
+	}
+	id, _ := keyID(c.PublicKey) // a key that cannot be encoded has signed nothing
+	return id
 }

@@ -48,7 +48,7 @@ func TestAuthorityFolderIsPrivateAndReadsBackTheSame(t *testing.T) {
 func TestRootSaysWhatItIs(t *testing.T) {
 	a, b := newAuthority(t), newAuthority(t)
 	root := a.Root()
-	if !root.IsCA || root.MaxPathLen != 1 || !root.PermittedDNSDomainsCritical || !a.Constrained() {
+	if !root.IsCA || root.MaxPathLen != 2 || !root.PermittedDNSDomainsCritical || !a.Constrained() {
 		t.Errorf("CA %v, path length %d, critical %v, constrained %v", root.IsCA, root.MaxPathLen, root.PermittedDNSDomainsCritical, a.Constrained())
 	}
 	if life := time.Until(root.NotAfter); life < 9*365*24*time.Hour || life > 11*365*24*time.Hour {
@@ -234,8 +234,8 @@ func TestOwnRootIsTrustedOnlyIfItIsConstrainedAndTheUsersOwn(t *testing.T) {
 	}
 	dir := create(t, certs.AuthorityOptions{})
 	must(t, os.Remove(filepath.Join(dir, "root.key"))) // the key is not read
-	root, err := certs.OwnRoot(dir)
-	if err != nil || !root.IsCA {
+	roots, err := certs.OwnRoot(dir)
+	if err != nil || len(roots) != 1 || !roots[0].IsCA {
 		t.Fatal(err)
 	}
 	if _, err := certs.OwnRoot(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {

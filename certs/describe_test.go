@@ -47,7 +47,7 @@ func wantCodes(t *testing.T, problems []certs.Problem, codes ...string) {
 func TestDescribeSaysInWordsWhatACertificateIs(t *testing.T) {
 	a := newAuthority(t)
 	wantText(t, certs.Describe(a.Root()), "root of a certificate authority", "issuer:       itself", "ECDSA P-256", "sign certificates",
-		"at most 1 authorities", "only names under localhost, test,", "only addresses in 127.0.0.0/8", "no names under .box", certs.Pin(a.Root()))
+		"at most 2 authorities", "only names under localhost, test,", "only addresses in 127.0.0.0/8", "no names under .box", certs.Pin(a.Root()))
 	leaf := server(t, a, "a.test", "127.0.0.1").Certificate.Leaf
 	text := certs.Describe(leaf)
 	wantText(t, text, "of a server\n", "CN=a.test", "a.test, 127.0.0.1", a.Root().Subject.CommonName, "be a TLS server", "in 89 days")

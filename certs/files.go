@@ -253,3 +253,30 @@ func inWords(d time.Duration) string {
 	}
 	return "1 second"
 }
+
+// ReadCertificates reads the certificates of a PEM or DER file, in the order of the file: at least one.
+func ReadCertificates(path string) ([]*x509.Certificate, error) {
+	chain, err := readChain(path)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate %q: %w", path, err)
+	}
+	return chain, nil
+}
+
+func readChain(path string) ([]*x509.Certificate, error) {
+	data, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if certificates, err := x509.ParseCertificates(data); err == nil && len(certificates) > 0 {
+		return certificates, nil
+	}
+	found, err := parsePEM(path, data)
+	if err == nil && len(found.certificates) == 0 {
+		err = fmt.Errorf("the file holds %s", holdsInstead(path, found))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found.certificates, nil
+}

@@ -28,7 +28,7 @@ type Request struct {
 	// "dns:NAME", "email:ADDRESS" or "uri:URI".
 	Names   []string
 	Client  bool          // a client's certificate, else a server's; never both
-	For     time.Duration // how long it lasts from now, at most as long as the root; zero: 90 days; negative: refused
+	For     time.Duration // how long it lasts from now, at most as long as its issuer; zero: 90 days; negative: refused
 	KeyType KeyType       // zero: ECDSAP256
 }
 
@@ -43,7 +43,8 @@ type Issued struct {
 }
 
 // Issue makes a key and signs a certificate for it. A name outside the constraints of the root is a
-// *NotPermittedError. What Issue returns has been verified against the root.
+// *NotPermittedError. What Issue returns has been verified against the root. It is sent with what leads to the root: the
+// intermediate, and after a rollover the root that the older one signed.
 func (a *Authority) Issue(r Request) (*Issued, error) {
 	issued, err := a.issue(r)
 	if err != nil {
@@ -75,8 +76,12 @@ func (a *Authority) issue(r Request) (*Issued, error) {
 
 // certify signs a certificate for a public key; the private one is not known here.
 func (a *Authority) certify(r Request, public crypto.PublicKey) (*Issued, error) {
+	by, err := a.signer()
+	if err != nil {
+		return nil, err
+	}
 	issued := &Issued{}
-	template, err := a.template(r, issued)
+	template, err := a.template(r, by.certificate, issued)
 	if err != nil {
 		return nil, err
 	}
@@ -86,17 +91,25 @@ func (a *Authority) certify(r Request, public crypto.PublicKey) (*Issued, error)
 	if _, ok := public.(*rsa.PublicKey); ok {
 		template.KeyUsage |= x509.KeyUsageKeyEncipherment
 	}
-	if issued.Certificate.Leaf, err = a.sign(template, public); err != nil {
+	leaf, err := a.sign(template, by, public)
+	if err != nil {
 		return nil, err
 	}
-	issued.Certificate.Certificate = [][]byte{issued.Certificate.Leaf.Raw}
-	issued.CertPEM = encodeCertificates(issued.Certificate.Leaf)
+	if err := a.ledger.record(leaf); err != nil {
+		return nil, err
+	}
+	chain := append([]*x509.Certificate{leaf}, a.chain(by)...)
+	issued.Certificate.Leaf = leaf
+	for _, c := range chain {
+		issued.Certificate.Certificate = append(issued.Certificate.Certificate, c.Raw)
+	}
+	issued.CertPEM = encodeCertificates(chain...)
 	return issued, nil
 }
 
 // sign makes the certificate and verifies it as a peer will: a mistake of ours must not leave this machine.
-func (a *Authority) sign(template *x509.Certificate, public crypto.PublicKey) (*x509.Certificate, error) {
-	der, err := x509.CreateCertificate(rand.Reader, template, a.root, public, a.key) // the serial number is 159 random bits
+func (a *Authority) sign(template *x509.Certificate, by signer, public crypto.PublicKey) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, by.certificate, public, by.key) // the serial number is 159 random bits
 	if err != nil {
 		return nil, err
 	}
@@ -104,14 +117,18 @@ func (a *Authority) sign(template *x509.Certificate, public crypto.PublicKey) (*
 	if err != nil {
 		return nil, err
 	}
-	_, err = leaf.Verify(x509.VerifyOptions{Roots: a.pool, KeyUsages: template.ExtKeyUsage})
+	intermediates := x509.NewCertPool()
+	for _, c := range a.chain(by) {
+		intermediates.AddCert(c)
+	}
+	_, err = leaf.Verify(x509.VerifyOptions{Roots: a.pool, Intermediates: intermediates, KeyUsages: template.ExtKeyUsage})
 	return leaf, err
 }
 
 // template checks the request and adds to issued its warnings and file name.
-func (a *Authority) template(r Request, issued *Issued) (*x509.Certificate, error) {
+func (a *Authority) template(r Request, by *x509.Certificate, issued *Issued) (*x509.Certificate, error) {
 	t := &x509.Certificate{KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true}
-	if err := a.setValidity(t, r, issued); err != nil {
+	if err := a.setValidity(t, r, by, issued); err != nil {
 		return nil, err
 	}
 	if r.Client {
@@ -120,7 +137,8 @@ func (a *Authority) template(r Request, issued *Issued) (*x509.Certificate, erro
 	return t, a.setServerNames(t, r.Names, issued)
 }
 
-func (a *Authority) setValidity(t *x509.Certificate, r Request, issued *Issued) error {
+// setValidity keeps the certificate within the time of by, its issuer.
+func (a *Authority) setValidity(t *x509.Certificate, r Request, by *x509.Certificate, issued *Issued) error {
 	now, life := time.Now(), r.For
 	switch {
 	case life == 0:
@@ -128,19 +146,23 @@ func (a *Authority) setValidity(t *x509.Certificate, r Request, issued *Issued) 
 	case life < 0:
 		return fmt.Errorf("a certificate cannot last %v", life)
 	}
-	if now.After(a.root.NotAfter) {
-		return fmt.Errorf("the root expired %s: make a new one with tcps certs init --force", moment(a.root.NotAfter, now))
+	what := "root"
+	if by != a.root {
+		what = "intermediate"
 	}
-	if now.Before(a.root.NotBefore) {
-		return fmt.Errorf("the root is not valid yet, it begins %s: look at the clock of this machine", moment(a.root.NotBefore, now))
+	if now.After(by.NotAfter) {
+		if what == "intermediate" {
+			return fmt.Errorf("the intermediate expired %s, and there is no new one: %w", moment(by.NotAfter, now), a.whyNotRenewed())
+		}
+		return fmt.Errorf("the root expired %s: make a new one with tcps certs init --force", moment(by.NotAfter, now))
 	}
-	t.NotBefore, t.NotAfter = now.Add(-backdate), now.Add(life)
-	if t.NotBefore.Before(a.root.NotBefore) {
-		t.NotBefore = a.root.NotBefore
+	if now.Before(by.NotBefore) {
+		return fmt.Errorf("the %s is not valid yet, it begins %s: look at the clock of this machine", what, moment(by.NotBefore, now))
 	}
-	if t.NotAfter.After(a.root.NotAfter) {
-		t.NotAfter = a.root.NotAfter
-		issued.warn("it ends with its root, %s", moment(t.NotAfter, now))
+	t.NotBefore, t.NotAfter = later(now.Add(-backdate), by.NotBefore), now.Add(life)
+	if t.NotAfter.After(by.NotAfter) {
+		t.NotAfter = by.NotAfter
+		issued.warn("it ends with its %s, %s", what, moment(t.NotAfter, now))
 	}
 	if !r.Client && t.NotAfter.Sub(t.NotBefore) > appleLife {
 		issued.warn("macOS and iOS refuse certificates of servers that last longer than %d days", appleLife/day)

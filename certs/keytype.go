@@ -63,6 +63,24 @@ func (t KeyType) generate() (crypto.Signer, error) {
 	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 }
 
+// keyTypeOf is the type of a public key, or the nearest one that keys are made of.
+func keyTypeOf(public crypto.PublicKey) KeyType {
+	switch k := public.(type) {
+	case *ecdsa.PublicKey:
+		if k.Curve != elliptic.P256() {
+			return ECDSAP384
+		}
+	case ed25519.PublicKey:
+		return Ed25519
+	case *rsa.PublicKey:
+		if k.N.BitLen() > 2048 {
+			return RSA4096
+		}
+		return RSA2048
+	}
+	return ECDSAP256
+}
+
 // keyInWords names the type and size of a public key.
 func keyInWords(public crypto.PublicKey) string {
 	switch k := public.(type) {

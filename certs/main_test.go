@@ -25,7 +25,14 @@ import (
 // createIn makes the test binary, run again, one of several processes that want an authority at the same moment.
 const createIn = "CERTS_TEST_CREATE_IN"
 
+// issueIn makes the test binary one of several processes that issue at the same moment.
+const issueIn = "CERTS_TEST_ISSUE_IN"
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(issueIn); dir != "" {
+		fmt.Println(pinOfIssuer(dir))
+		return
+	}
 	if dir := os.Getenv(createIn); dir != "" {
 		a, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
 		if err != nil {
@@ -191,4 +198,31 @@ func wantEmpty(t testing.TB, dir string, except ...string) {
 	if strings.Join(names, " ") != strings.Join(except, " ") {
 		t.Errorf("the folder holds %q, want %q", names, except)
 	}
+}
+
+// readPair reads a key of an authority's folder, past all checks.
+func readPair(t testing.TB, dir, name string) crypto.Signer {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair.PrivateKey.(crypto.Signer)
+}
+
+// pinOfIssuer issues a certificate and says which intermediate signed it.
+func pinOfIssuer(dir string) string {
+	a, err := certs.OpenAuthority(dir)
+	if err != nil {
+		return err.Error()
+	}
+	issued, err := a.Issue(certs.Request{Names: []string{"a.test"}})
+	if err != nil {
+		return err.Error()
+	}
+	issuer, err := x509.ParseCertificate(issued.Certificate.Certificate[1])
+	if err != nil {
+		return err.Error()
+	}
+	return certs.Pin(issuer)
 }

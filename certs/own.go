@@ -7,21 +7,22 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 )
 
-// OwnRoot returns the root of the authority at dir for a client that trusts it without being told to. It reads
-// the certificate only, and refuses one that is not constrained to certain names, or that anyone but the current user
+// OwnRoot returns the roots of the authority at dir, which are several after a rollover, for a client that trusts them
+// without being told to. It reads certificates only, leaves out older ones that have expired, and refuses one that is not constrained to certain names, or that anyone but the current user
 // could have put there: folder and file have to belong to the user, nobody else may write to them, and nobody but the
 // user and root may exchange a folder on the way to them. If there is none, errors.Is finds fs.ErrNotExist.
-func OwnRoot(dir string) (*x509.Certificate, error) {
-	root, err := ownRoot(dir)
+func OwnRoot(dir string) ([]*x509.Certificate, error) {
+	roots, err := ownRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("trust own root %q: %w", filepath.Join(dir, rootFile), err)
 	}
-	return root, nil
+	return roots, nil
 }
 
-func ownRoot(dir string) (*x509.Certificate, error) {
+func ownRoot(dir string) ([]*x509.Certificate, error) {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return nil, bareCause(err)
@@ -44,11 +45,16 @@ func ownRoot(dir string) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := parseRoot(filepath.Join(dir, rootFile), data)
+	roots, err := parseRoots(filepath.Join(dir, rootFile), data)
 	if err != nil {
 		return nil, err
 	}
-	return root, checkConstrained(root)
+	for _, root := range roots {
+		if err := checkConstrained(root); err != nil {
+			return nil, err
+		}
+	}
+	return roots, nil
 }
 
 // readOwn checks whose a file or folder is, and reads a file.
@@ -67,17 +73,24 @@ func readOwn(folder *os.Root, name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxFileBytes))
 }
 
-// parseRoot finds the only certificate of a file, an authority's.
-func parseRoot(path string, data []byte) (*x509.Certificate, error) {
+// parseRoots finds the certificates of a file, authorities all of them, without those that have expired but the first.
+func parseRoots(path string, data []byte) ([]*x509.Certificate, error) {
 	found, err := parsePEM(path, data)
 	if err != nil {
 		return nil, err
 	}
-	if len(found.certificates) != 1 {
-		return nil, fmt.Errorf("the file holds %d certificates, not one", len(found.certificates))
+	if len(found.certificates) == 0 {
+		return nil, errors.New("the file holds no certificate")
 	}
-	if why := whyNoAuthority(found.certificates[0]); why != "" {
-		return nil, errors.New(why)
+	var roots []*x509.Certificate
+	now := time.Now()
+	for i, c := range found.certificates {
+		if why := whyNoAuthority(c); why != "" {
+			return nil, errors.New(why)
+		}
+		if i == 0 || now.Before(c.NotAfter) {
+			roots = append(roots, c)
+		}
 	}
-	return found.certificates[0], nil
+	return roots, nil
 }

@@ -169,7 +169,7 @@ func (r *Revocation) checkChain(chain []*x509.Certificate) *RevocationError {
 
 // look finds out about one certificate. The error says why that is not known.
 func (r *Revocation) look(c, issuer *x509.Certificate, now time.Time) (*RevokedCertificate, error) {
-	if revoked, ok := r.revoked[keyOfRevoked(issuer.SubjectKeyId, c.SerialNumber)]; ok {
+	if revoked, ok := r.revoked[keyOfRevoked(keyIDOf(issuer), c.SerialNumber)]; ok {
 		return &revoked, nil
 	}
 	list, err := r.listOf(issuer, now)

@@ -21,13 +21,21 @@ func (s *FileStorage) Lock(ctx context.Context, name string) error {
 		if ok, err := s.TryLock(ctx, name); ok || err != nil {
 			return err
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("lock %q: %w", name, ctx.Err())
+		if err := waitFor(ctx, wait); err != nil {
+			return fmt.Errorf("lock %q: %w", name, err)
 		}
+	}
+}
+
+// waitFor waits for that long, or until ctx ends.
+func waitFor(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

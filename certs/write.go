@@ -85,6 +85,28 @@ func writeFiles(files []file, force bool) (err error) {
 	return nil
 }
 
+// storeFile writes one file for the current user only, over one that is there. Missing folders are made.
+func storeFile(path string, content []byte) error {
+	made, err := makeFolders(filepath.Dir(path))
+	if err != nil {
+		return bareCause(err)
+	}
+	pending, err := file{path, content, 0o600}.prepare()
+	if err != nil {
+		return bareCause(err)
+	}
+	defer pending.Cleanup()
+	if err := pending.CloseAtomicallyReplace(); err != nil {
+		return bareCause(err)
+	}
+	for _, folder := range made {
+		if err := syncFolder(filepath.Dir(folder)); err != nil {
+			return bareCause(err)
+		}
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
 // prepare writes the content into a temporary file.
 func (f file) prepare() (pendingFile, error) {
 	if isFolder(f.path) {
@@ -145,15 +167,21 @@ func keepCopy(path string) (backup string, err error) {
 }
 
 // Write writes the certificate and the key to NAME.pem and NAME.key in dir, which is made (0700) if it is missing.
-// Both are written or neither. Without force, a file that is there already is an error (fs.ErrExist) that names it.
+// Both are written or neither; without a key, keyPath is empty. Without force, a file that is there already is an error
+// (fs.ErrExist) that names it.
 func (i *Issued) Write(dir string, force bool) (certPath, keyPath string, err error) {
 	made, err := makeFolders(dir)
 	if err != nil {
 		return "", "", fmt.Errorf("make folder %q: %w", dir, bareCause(err))
 	}
 	base := filepath.Join(dir, safeFileName(i.fileName))
-	certPath, keyPath = base+".pem", base+".key"
-	err = writeFiles([]file{{keyPath, i.KeyPEM, 0o600}, {certPath, i.CertPEM, 0o644}}, force)
+	certPath = base + ".pem"
+	files := []file{{certPath, i.CertPEM, 0o644}}
+	if i.KeyPEM != nil {
+		keyPath = base + ".key"
+		files = append([]file{{keyPath, i.KeyPEM, 0o600}}, files...)
+	}
+	err = writeFiles(files, force)
 	if err != nil {
 		for _, folder := range made {
 			os.Remove(folder)
@@ -203,4 +231,9 @@ func isDeviceName(s string) bool {
 		return true
 	}
 	return len(stem) == 4 && (strings.HasPrefix(stem, "COM") || strings.HasPrefix(stem, "LPT")) && stem[3] >= '0' && stem[3] <= '9'
+}
+
+// WriteFile writes a file that is no secret (0644), atomically and durably, over one that is there.
+func WriteFile(path string, content []byte) error {
+	return writeFiles([]file{{path, content, 0o644}}, true)
 }

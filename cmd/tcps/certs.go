@@ -16,6 +16,9 @@ Examples:
   tcps certs issue db.internal 10.0.0.5        a server's certificate
   tcps certs issue --client alice email:alice@home.internal
   tcps certs trust                             this machine trusts the authority
+  tcps certs renew db.internal.pem             another one like it
+  tcps certs revoke alice.pem
+  tcps certs list
   tcps certs show db.internal.pem
   tcps certs verify --name db.internal db.internal.pem
   tcps certs export --p12 db.internal.pem db.internal.key`
@@ -32,6 +35,10 @@ func (p *program) certsCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			p.certsInitCommand(),
 			p.certsIssueCommand(),
+			p.certsRenewCommand(),
+			p.certsRevokeCommand(),
+			p.certsCRLCommand(),
+			p.certsListCommand(),
 			p.certsShowCommand(),
 			p.certsVerifyCommand(),
 			p.certsCSRCommand(),

@@ -87,8 +87,8 @@ func (p *program) describeOptions(c *cli.Context) (options certs.DescribeOptions
 		}
 	} else {
 		options.Roots = trustedRoots(c)
-		if root, err := localRoot(c); err == nil {
-			options.Authorities = []*x509.Certificate{root}
+		if roots, err := localRoots(c); err == nil {
+			options.Authorities = roots
 		}
 	}
 	source := p.passphraseFrom(c, "passphrase-file")

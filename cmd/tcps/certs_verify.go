@@ -215,7 +215,7 @@ func untrustedHints(c *cli.Context, file string, refused *certs.VerifyError, aut
 		missing += "; it can be had at " + terminal.Printable(strings.Join(urls, " "))
 	}
 	hints := []string{missing, "if it is a root that you trust, name it: --ca FILE"}
-	if _, err := localRoot(c); len(authorities) == 0 && err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if _, err := localRoots(c); len(authorities) == 0 && err != nil && !errors.Is(err, fs.ErrNotExist) {
 		hints = append(hints, fmt.Sprintf("the local authority is not trusted by itself: %v", err))
 	}
 	return hints

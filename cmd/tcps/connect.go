@@ -261,7 +261,7 @@ func checkForClients(file string, leaf *x509.Certificate) error {
 // trustedRoots are the system's authorities and the local one; nil means the
 // system's alone.
 func trustedRoots(c *cli.Context) *x509.CertPool {
-	root, err := localRoot(c)
+	roots, err := localRoots(c)
 	if err != nil {
 		return nil
 	}
@@ -269,7 +269,9 @@ func trustedRoots(c *cli.Context) *x509.CertPool {
 	if err != nil {
 		pool = x509.NewCertPool()
 	}
-	pool.AddCert(root)
+	for _, root := range roots {
+		pool.AddCert(root)
+	}
 	return pool
 }
 
@@ -279,9 +281,9 @@ func (p *program) warn(warnings []string) {
 	}
 }
 
-// localRoot is the root of the local authority, if it may be trusted without
-// being asked for.
-func localRoot(c *cli.Context) (*x509.Certificate, error) {
+// localRoots are the roots of the local authority, if they may be trusted
+// without being asked for.
+func localRoots(c *cli.Context) ([]*x509.Certificate, error) {
 	dir, err := authorityDir(c)
 	if err != nil {
 		return nil, err
@@ -358,7 +360,7 @@ func connectHints(c *cli.Context, err error) []string {
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:
 		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
-		if _, err := localRoot(c); err != nil && !errors.Is(err, fs.ErrNotExist) && len(list(c, "ca")) == 0 {
+		if _, err := localRoots(c); err != nil && !errors.Is(err, fs.ErrNotExist) && len(list(c, "ca")) == 0 {
 			hints = append(hints, fmt.Sprintf("the local authority is not trusted by itself: %v", err))
 		}
 		return hints

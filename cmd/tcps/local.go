@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"os"
 	"strings"
@@ -18,9 +19,14 @@ func (p *program) manageLocally(c *cli.Context, s *serving, m *certs.Manager) er
 	if err != nil {
 		return err
 	}
-	authority, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
-	if err != nil {
+	authority, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{Passphrase: p.passphrase(c)})
+	if errors.Is(err, certs.ErrPassphraseNeeded) || errors.Is(err, certs.ErrWrongPassphrase) {
+		return fileFailure(err)
+	} else if err != nil {
 		return failure(err, "\"tcps certs init --force\" makes a new authority; --cert and --key use files instead")
+	}
+	for _, warning := range authority.Warnings() {
+		s.log.Warn(warning)
 	}
 	if created {
 		s.log.Info("made a local authority, which may only sign for local names", "root", rootFile(dir))

@@ -95,8 +95,12 @@ func serveRevocation(c *cli.Context, clientCAs []string) (*revocationConfig, err
 	if err != nil {
 		return nil, err
 	}
-	if r.keepOpen, err = oneOf(c, "on-revoke", "close", "keep"); err != nil || len(clientCAs) > 0 {
-		return r, err
+	if r.keepOpen, err = oneOf(c, "on-revoke", "close", "keep"); err != nil {
+		return nil, err
+	}
+	if len(clientCAs) > 0 {
+		r.heedLedger(c)
+		return r, nil
 	}
 	for flag, given := range map[string]bool{"crl": len(r.files) > 0, "crl-from": r.fetcher != nil, "on-revoke": r.keepOpen} {
 		if given {
@@ -104,6 +108,16 @@ func serveRevocation(c *cli.Context, clientCAs []string) (*revocationConfig, err
 		}
 	}
 	return r, nil
+}
+
+// heedLedger makes count what the local authority has revoked.
+func (r *revocationConfig) heedLedger(c *cli.Context) {
+	dir, err := authorityDir(c)
+	if err != nil {
+		return // there is no local authority
+	}
+	r.revoked = func() ([]certs.RevokedCertificate, error) { return certs.ReadRevoked(dir) }
+	r.revokedPaths = []string{certs.RevokedPath(dir)}
 }
 
 // load reads the lists; nil without an error: nothing is asked for.

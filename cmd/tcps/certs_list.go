@@ -1,0 +1,137 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"tcps/certs"
+	"tcps/internal/terminal"
+)
+
+const listUsage = `tcps certs list [--json]
+
+Lists what was issued: names, serial number, kind, by whom, until when, and
+whether it was revoked. What ends first comes first. A certificate stays on the
+list for 30 days after its end.`
+
+func (p *program) certsListCommand() *cli.Command {
+	return &cli.Command{
+		Name: "list", Usage: "list what was issued", UsageText: listUsage, Action: p.certsList,
+		Flags: []cli.Flag{
+			boolFlag("Output", "json", "as JSON, version 1"),
+			stateFlag(),
+		},
+	}
+}
+
+// A listed certificate is one line of the list.
+type listed struct {
+	Names   []string              `json:"names"`
+	Serial  string                `json:"serial"`
+	Kind    certs.CertificateKind `json:"kind"`
+	Issuer  string                `json:"issuer"`
+	Origin  string                `json:"origin"` // who keeps it: authority
+	From    time.Time             `json:"from"`
+	Until   time.Time             `json:"until"`
+	Renewal *time.Time            `json:"renewal,omitempty"` // by itself, next
+	Revoked *listedRevoking       `json:"revoked,omitempty"`
+}
+
+type listedRevoking struct {
+	At     time.Time `json:"at"`
+	Reason int       `json:"reason"` // RFC 5280, 5.3.1
+}
+
+// listings are where the lines of the list come from.
+var listings = []func(*cli.Context) ([]listed, error){listAuthority}
+
+func (p *program) certsList(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	all := []listed{}
+	var missing error // where nothing can have been issued yet
+	for _, listing := range listings {
+		some, err := listing(c)
+		if errors.Is(err, fs.ErrNotExist) {
+			missing = err
+		} else if err != nil {
+			return err
+		}
+		all = append(all, some...)
+	}
+	if len(all) == 0 && missing != nil {
+		return missing
+	}
+	if c.Bool("json") {
+		encoder := json.NewEncoder(p.out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(struct {
+			Version      int      `json:"version"`
+			Certificates []listed `json:"certificates"`
+		}{1, all})
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	table := tabwriter.NewWriter(p.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAMES\tKIND\tISSUER\tUNTIL\tSTATE\tSERIAL")
+	for _, l := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n",
+			printableNames(l.Names), l.Kind, terminal.Printable(l.Issuer), l.Until.Format(time.RFC3339), l.state(time.Now()), l.Serial)
+	}
+	return table.Flush()
+}
+
+func (l listed) state(now time.Time) string {
+	switch {
+	case l.Revoked != nil:
+		return "revoked " + l.Revoked.At.Format(time.RFC3339)
+	case now.After(l.Until):
+		return "expired"
+	case l.Renewal != nil:
+		return "renewed " + l.Renewal.Format(time.RFC3339)
+	}
+	return "valid"
+}
+
+// listAuthority lists what the local authority has issued.
+func listAuthority(c *cli.Context) ([]listed, error) {
+	ledger, err := openLedger(c)
+	if err != nil {
+		return nil, err
+	}
+	records, err := ledger.Issued()
+	if err != nil {
+		return nil, failure(err)
+	}
+	var all []listed
+	for _, r := range records {
+		l := listed{
+			Names: certs.NamesOf(r.Certificate), Serial: fmt.Sprintf("%x", r.Certificate.SerialNumber), Kind: certs.DescribeCertificate(r.Certificate, time.Now()).Kind,
+			Issuer: r.Certificate.Issuer.CommonName, Origin: "authority",
+			From: r.Certificate.NotBefore.UTC(), Until: r.Certificate.NotAfter.UTC(),
+		}
+		if r.Revoked != nil {
+			l.Revoked = &listedRevoking{r.Revoked.At.UTC(), r.Revoked.Reason}
+		}
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// printableNames are the names of a certificate on one line.
+func printableNames(names []string) string {
+	var safe []string
+	for _, name := range names {
+		safe = append(safe, terminal.Printable(name))
+	}
+	return strings.Join(safe, ", ")
+}
