@@ -24,7 +24,7 @@ func ExampleManager() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	storage, err := certs.NewFileStorage(filepath.Join(dir, "storage"))
+	storage, err := certs.OpenFileStorage(filepath.Join(dir, "storage"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func ExampleManager() {
 
 // A certificate from Let's Encrypt, proved on the listener of the service itself.
 func ExampleACME() {
-	storage, err := certs.NewFileStorage("/var/lib/service")
+	storage, err := certs.OpenFileStorage("/var/lib/service")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func (a *Authority) renewIntermediate(now time.Time) error {
 		}
 		return err
 	}
-	unlock, err := lockFolder(a.ledger.dir)
+	unlock, err := lockAuthority(a.ledger.dir)
 	if err != nil {
 		return err
 	}

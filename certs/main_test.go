@@ -33,10 +33,6 @@ func TestMain(m *testing.M) {
 		fmt.Println(pinOfIssuer(dir))
 		return
 	}
-	if dir := os.Getenv(lockIn); dir != "" {
-		holdLock(dir)
-		return
-	}
 	if dir := os.Getenv(createIn); dir != "" {
 		a, created, err := certs.OpenOrCreateAuthority(dir, certs.AuthorityOptions{})
 		if err != nil {
@@ -46,6 +42,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(created, certs.Pin(a.Root()))
 		return
 	}
+	useStorage()
 	// certmagic's limiter of requests to an ACME authority is never stopped.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.(*RingBufferRateLimiter).loop"))
 }

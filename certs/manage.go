@@ -53,9 +53,9 @@ func (m *Manager) load(ctx context.Context, name string) error {
 }
 
 // sayMoved tells what was found damaged in the storage.
-func (m *Manager) sayMoved(ctx context.Context, moved []string, err error) {
-	for _, text := range moved {
-		m.logger().Warn("the storage was damaged: moved aside, another one will be made", "what", text)
+func (m *Manager) sayMoved(ctx context.Context, moved string, err error) {
+	if moved != "" {
+		m.logger().Warn(moved)
 	}
 	if err != nil && ctx.Err() == nil {
 		m.logger().Error("the storage could not be checked", "err", err)

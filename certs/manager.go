@@ -26,7 +26,7 @@ type Manager struct {
 	Names []string
 
 	// Storage keeps keys, certificates and the account. Managers that share one, in any number of processes, obtain
-	// a certificate once. NewFileStorage makes one of files.
+	// a certificate once. OpenFileStorage makes one of files.
 	Storage certmagic.Storage
 
 	// Issuer signs: the local Authority's, or an *ACME.
@@ -135,7 +135,7 @@ func (m *Manager) validate() error {
 	case m.Issuer == nil:
 		return errors.New("no issuer: Authority.Issuer makes one, an *ACME is one")
 	case m.Storage == nil:
-		return errors.New("no storage to keep certificates in: NewFileStorage makes one")
+		return errors.New("no storage to keep certificates in: OpenFileStorage makes one")
 	case len(m.Names) == 0 && len(m.OnDemand) == 0:
 		return errors.New("no name to obtain a certificate for")
 	}

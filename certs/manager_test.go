@@ -21,7 +21,7 @@ import (
 // newManager makes a Manager of a local authority over a folder, not started.
 func newManager(t *testing.T, a *certs.Authority, dir string, life time.Duration, names ...string) *certs.Manager {
 	t.Helper()
-	storage, err := certs.NewFileStorage(dir)
+	storage, err := certs.OpenFileStorage(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func TestADamagedStorageIsMendedAtTheStart(t *testing.T) {
 
 func TestWhatAManagerCannotDoIsSaidAtTheStart(t *testing.T) {
 	a := newAuthority(t)
-	storage, err := certs.NewFileStorage(t.TempDir())
+	storage, err := certs.OpenFileStorage(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestWhatAManagerCannotDoIsSaidAtTheStart(t *testing.T) {
 
 // An ACME authority that cannot be reached: the Manager runs, refuses handshakes, and says why and when it goes on.
 func TestWithoutTheAuthorityHandshakesAreRefusedWithTheReason(t *testing.T) {
-	storage, err := certs.NewFileStorage(t.TempDir())
+	storage, err := certs.OpenFileStorage(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

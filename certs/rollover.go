@@ -32,7 +32,7 @@ func rolloverAuthority(dir string, o AuthorityOptions) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := lockFolder(dir)
+	unlock, err := lockAuthority(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -2,7 +2,6 @@ package certs
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
@@ -92,7 +91,7 @@ func (s signer) list(revoked []RevokedCertificate, number *big.Int, life time.Du
 
 // nextNumber counts on, durably: at least by the seconds since 1970, so that numbers rise even if the file is lost.
 func (l *Ledger) nextNumber() (*big.Int, error) {
-	unlock, err := lockFolder(l.dir)
+	unlock, err := lockAuthority(l.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -116,22 +115,4 @@ func (l *Ledger) nextNumber() (*big.Int, error) {
 		return nil, fmt.Errorf("write %q: %w", path, err)
 	}
 	return next, nil
-}
-
-// lockTime bounds how long another process may hold the lock of an authority: all that is done under it is quick.
-const lockTime = 30 * time.Second
-
-// lockFolder keeps other processes, and other users of the folder in this one, from changing an authority's keys.
-func lockFolder(dir string) (unlock func(), err error) {
-	path := filepath.Join(dir, ".lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock %q: %w", path, bareCause(err))
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
-	defer cancel()
-	if err := waitForLock(ctx, f); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %q: %w", path, err), f.Close())
-	}
-	return func() { f.Close() }, nil
 }

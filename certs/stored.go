@@ -1,148 +1,185 @@
 package certs
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
+	"time"
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
 )
 
-// certmagic takes what its storage has as it is: a damaged value is an error for ever. This file looks first, and moves
-// what is damaged to a key that ends in .damaged, so that another one is made.
+// damagedSuffix ends the key of what was moved aside.
+const damagedSuffix = ".damaged"
 
-const damagedEnding = ".damaged"
-
-// checkStored moves what the storage has of a certificate aside, all of it, if a part is damaged or missing. It returns
-// a sentence for each part that it moved.
-func checkStored(ctx context.Context, s certmagic.Storage, issuerKey, name string) (moved []string, err error) {
-	keys := []string{
+// checkStored looks at what storage holds of the certificate that the issuer made for name (in ASCII): certificate, key
+// and metadata. certmagic takes what is damaged there for an error for ever, so if one of the three is missing or damaged
+// all are moved aside, under KEY.damaged, and what was done is returned in words; empty: all is well, or nothing there.
+// Somebody may be writing the three just now: what looks damaged is looked at again under the lock that certmagic has then.
+func checkStored(ctx context.Context, storage certmagic.Storage, issuerKey, name string) (done string, err error) {
+	s := stored{keys: [3]string{
 		certmagic.StorageKeys.SiteCert(issuerKey, name),
 		certmagic.StorageKeys.SitePrivateKey(issuerKey, name),
 		certmagic.StorageKeys.SiteMeta(issuerKey, name),
+	}}
+	err = s.load(ctx, storage)
+	if err == nil && s.damage() != "" {
+		done, err = s.check(ctx, storage, name)
 	}
-	check := func() (error, error) {
-		values, missing, err := loadAll(ctx, s, keys)
-		switch {
-		case err != nil || missing == len(keys):
-			return nil, err
-		case missing > 0:
-			return errors.New("a part of it is missing"), nil
-		}
-		return whyNoSite(keys[0], values), nil
-	}
-	if damage, err := check(); damage == nil || err != nil {
-		return nil, err
-	}
-	// Whoever obtains a certificate writes its parts one after the other, under this lock of certmagic's.
-	lock := "issue_cert_" + name
-	if err := s.Lock(ctx, lock); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, s.Unlock(ctx, lock)) }()
-	damage, err := check()
-	if damage == nil || err != nil {
-		return nil, err
-	}
-	return moveAside(ctx, s, keys, damage)
-}
-
-// loadAll loads values, and counts those that are not there.
-func loadAll(ctx context.Context, s certmagic.Storage, keys []string) (values [][]byte, missing int, err error) {
-	for _, key := range keys {
-		value, err := s.Load(ctx, key)
-		if errors.Is(err, fs.ErrNotExist) {
-			missing++
-		} else if err != nil {
-			return nil, 0, err
-		}
-		values = append(values, value)
-	}
-	return values, missing, nil
-}
-
-// whyNoSite is nil for a certificate, its key and its description that belong together.
-func whyNoSite(where string, values [][]byte) error {
-	found, err := parsePEM(where, values[0])
 	if err != nil {
-		return fmt.Errorf("the certificate: %w", err)
+		return "", fmt.Errorf("check stored certificate of %q: %w", name, err)
 	}
-	if len(found.certificates) == 0 {
-		return errors.New("the certificate: there is none")
+	return done, nil
+}
+
+// check is checkStored under the lock of certmagic's Config.lockKey.
+func (s *stored) check(ctx context.Context, storage certmagic.Storage, name string) (done string, err error) {
+	lock := "issue_cert_" + name
+	if err := storage.Lock(ctx, lock); err != nil {
+		return "", err
 	}
-	key, err := certmagic.PEMDecodePrivateKey(values[1])
-	switch {
-	case err != nil:
-		return fmt.Errorf("the key: %w", err)
-	case !samePublicKey(key, found.certificates[0]):
-		return errors.New("the key belongs to another certificate")
+	defer func() { err = errors.Join(err, storage.Unlock(context.WithoutCancel(ctx), lock)) }()
+	if err := s.load(ctx, storage); err != nil {
+		return "", err
 	}
-	var description certmagic.CertificateResource
-	if err := json.Unmarshal(values[2], &description); err != nil {
-		return fmt.Errorf("the description: %w", err)
+	why := s.damage()
+	if why == "" {
+		return "", nil
+	}
+	moved, err := moveAside(ctx, storage, s.keys[:], s.values[:])
+	if err != nil {
+		return "", fmt.Errorf("move it aside: %w", err)
+	}
+	return fmt.Sprintf("the stored certificate of %q is damaged (%s): moved aside to %s", name, why, strings.Join(moved, ", ")), nil
+}
+
+// stored is what a storage holds of one certificate.
+type stored struct {
+	keys   [3]string // of certificate, private key, metadata
+	values [3][]byte // nil: not there
+}
+
+func (s *stored) load(ctx context.Context, storage certmagic.Storage) error {
+	for i, key := range s.keys {
+		value, err := storage.Load(ctx, key)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			s.values[i] = nil
+		case err != nil:
+			return err
+		default:
+			s.values[i] = append([]byte{}, value...) // empty is not nil
+		}
 	}
 	return nil
 }
 
-// moveAside renames keys, as far as a storage can: another one of the same name is overwritten.
-func moveAside(ctx context.Context, s certmagic.Storage, keys []string, why error) (moved []string, err error) {
+// damage says what is wrong; empty: nothing.
+func (s *stored) damage() string {
+	parts := [3]string{"certificate", "private key", "metadata"}
+	var missing []string
+	for i, value := range s.values {
+		if value == nil {
+			missing = append(missing, parts[i])
+		}
+	}
+	if len(missing) == len(parts) {
+		return ""
+	}
+	if len(missing) > 0 {
+		return "missing: " + strings.Join(missing, ", ")
+	}
+	for i, value := range s.values[:2] {
+		if !isWholePEM(value) {
+			return "the " + parts[i] + " is not whole PEM"
+		}
+	}
+	if _, err := tls.X509KeyPair(s.values[0], s.values[1]); err != nil {
+		return strings.TrimPrefix(err.Error(), "tls: ")
+	}
+	if err := json.Unmarshal(s.values[2], new(certmagic.CertificateResource)); err != nil {
+		return "the metadata is not what certmagic writes: " + err.Error()
+	}
+	return ""
+}
+
+// isWholePEM reports whether data is PEM to its end: crypto/tls overlooks a chain that was cut off.
+func isWholePEM(data []byte) bool {
+	block, rest := pem.Decode(data)
+	for block != nil && len(bytes.TrimSpace(rest)) > 0 {
+		block, rest = pem.Decode(rest)
+	}
+	return block != nil
+}
+
+// moveAside gives what is there other keys, and returns them. The copies are all there before the first original goes.
+func moveAside(ctx context.Context, storage certmagic.Storage, keys []string, values [][]byte) (moved []string, err error) {
+	suffix := damagedSuffix
 	for _, key := range keys {
-		value, err := s.Load(ctx, key)
-		if errors.Is(err, fs.ErrNotExist) {
+		if storage.Exists(ctx, key+suffix) {
+			suffix = damagedSuffix + time.Now().UTC().Format(".20060102T150405.000000000Z")
+			break
+		}
+	}
+	for i, key := range keys {
+		if values[i] == nil {
 			continue
 		}
-		if err == nil {
-			err = s.Store(ctx, key+damagedEnding, value)
+		if err := storage.Store(ctx, key+suffix, values[i]); err != nil {
+			return nil, err
 		}
-		if err == nil {
-			err = s.Delete(ctx, key)
+		moved = append(moved, key+suffix)
+	}
+	for _, key := range keys {
+		if err := storage.Delete(ctx, key); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return moved, err
-		}
-		moved = append(moved, fmt.Sprintf("%s is now %s: %v", key, path.Base(key)+damagedEnding, why))
 	}
 	return moved, nil
 }
 
-// checkAccounts moves the accounts at an ACME authority aside that are damaged: certmagic registers another one then.
-func checkAccounts(ctx context.Context, s certmagic.Storage, issuerKey string) (moved []string, err error) {
+// checkAccounts moves the parts of accounts at an ACME authority aside that are damaged: certmagic registers another
+// account then.
+func checkAccounts(ctx context.Context, storage certmagic.Storage, issuerKey string) (done string, err error) {
 	prefix := path.Join("acme", certmagic.StorageKeys.Safe(issuerKey), "users")
-	keys, err := s.List(ctx, prefix, true)
+	keys, err := storage.List(ctx, prefix, true)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return "", nil
 	} else if err != nil {
-		return nil, err
+		return "", fmt.Errorf("check stored accounts: %w", err)
 	}
+	var all []string
 	for _, key := range keys {
-		why := error(nil)
-		switch path.Ext(key) {
-		case ".json":
-			why = whyNo(ctx, s, key, func(value []byte) error { return json.Unmarshal(value, new(acme.Account)) })
-		case ".key":
-			why = whyNo(ctx, s, key, func(value []byte) error { _, err := certmagic.PEMDecodePrivateKey(value); return err })
-		}
-		if why == nil {
+		parse, ok := accountParts[path.Ext(key)]
+		if !ok {
 			continue
 		}
-		more, err := moveAside(ctx, s, []string{key}, why)
-		if err != nil {
-			return moved, err
+		value, err := storage.Load(ctx, key)
+		if err != nil || parse(value) == nil {
+			continue // who needs it will say why it cannot be loaded
 		}
-		moved = append(moved, more...)
+		moved, err := moveAside(ctx, storage, []string{key}, [][]byte{value})
+		if err != nil {
+			return "", fmt.Errorf("move the damaged account %q aside: %w", key, err)
+		}
+		all = append(all, moved...)
 	}
-	return moved, nil
+	if len(all) == 0 {
+		return "", nil
+	}
+	return "a stored account is damaged: moved aside to " + strings.Join(all, ", "), nil
 }
 
-// whyNo is what parse says of a value; one that cannot be loaded is somebody else's fault.
-func whyNo(ctx context.Context, s certmagic.Storage, key string, parse func([]byte) error) error {
-	value, err := s.Load(ctx, key)
-	if err != nil {
-		return nil
-	}
-	return parse(value)
+// accountParts are what certmagic keeps of an account, by the ending of the key.
+var accountParts = map[string]func([]byte) error{
+	".json": func(value []byte) error { return json.Unmarshal(value, new(acme.Account)) },
+	".key":  func(value []byte) error { _, err := certmagic.PEMDecodePrivateKey(value); return err },
 }

@@ -40,29 +40,6 @@ func checkPrivate(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// checkFolderPrivate refuses a folder of secrets that others than its owner can write to.
-func checkFolderPrivate(path string, info fs.FileInfo) error {
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("others can write to it (mode %04o): chmod 700 %s", mode, terminal.ShellWord(path))
-	}
-	return nil
-}
-
-// tryLock locks an open file for this process; false: somebody else has it.
-func tryLock(f *os.File) (bool, error) {
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return true, nil
-		case errors.Is(err, syscall.EWOULDBLOCK):
-			return false, nil
-		case !errors.Is(err, syscall.EINTR):
-			return false, err
-		}
-	}
-}
-
 // checkParents says which folder on the way to dir lets others exchange what is below it.
 func checkParents(dir string) error {
 	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {

@@ -54,19 +54,6 @@ func syncFolder(string) error { return nil }
 // checkPrivate trusts the permissions that a file inherits from its folder: Windows has no mode to check.
 func checkPrivate(string, fs.FileInfo) error { return nil }
 
-// checkFolderPrivate trusts the permissions that a folder inherits.
-func checkFolderPrivate(string, fs.FileInfo) error { return nil }
-
-// tryLock locks an open file for this process; false: somebody else has it.
-func tryLock(f *os.File) (bool, error) {
-	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
-	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, new(windows.Overlapped))
-	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
 // checkParents has nothing to add: checkOwn wants the user's profile folder above it.
 func checkParents(string) error { return nil }
 

@@ -169,6 +169,29 @@ func (i *Issued) Write(dir string, force bool) (certPath, keyPath string, err er
 	return certPath, keyPath, nil
 }
 
+// storeFile writes a file that is private (0600), over one that is there, and makes the folders above it that are
+// missing (0700).
+func storeFile(path string, content []byte) error {
+	made, err := makeFolders(filepath.Dir(path))
+	if err != nil {
+		return bareCause(err)
+	}
+	pending, err := file{path, content, 0o600}.prepare()
+	if err != nil {
+		return bareCause(err)
+	}
+	defer pending.Cleanup()
+	if err := pending.CloseAtomicallyReplace(); err != nil {
+		return bareCause(err)
+	}
+	for _, folder := range append(made, path) {
+		if err := syncFolder(filepath.Dir(folder)); err != nil {
+			return bareCause(err)
+		}
+	}
+	return nil
+}
+
 // makeFolders makes dir and what is missing above it, and returns those that it made, the deepest first.
 func makeFolders(dir string) (made []string, err error) {
 	for missing := filepath.Clean(dir); ; missing = filepath.Dir(missing) {

@@ -26,6 +26,7 @@ type Conn struct {
 	hello  bool   // the ClientHello has come; as sni
 
 	challenge bool // the ClientHello is an ACME challenge; as sni
+	internal  bool // the server's own, to itself (Prove)
 
 	trust *trust // that the handshake began under
 

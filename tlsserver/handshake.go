@@ -56,8 +56,10 @@ func (s *Server) leaveAdmission(c *Conn) {
 func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c := hello.Conn.(*transport).conn
 	c.hello, c.sni = true, hello.ServerName
-	if err := s.admission.turn(c.slot, c); err != nil {
-		return nil, err
+	if !c.internal {
+		if err := s.admission.turn(c.slot, c); err != nil {
+			return nil, err
+		}
 	}
 	trust := s.trust.Load()
 	if source, ok := trust.Source.(certs.ChallengeSource); ok {
@@ -71,7 +73,10 @@ func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error
 		return nil, &reason.Error{Reason: reason.ALPN, Err: errors.New("client offered no application protocol, and one is required")}
 	}
 	c.trust = trust
-	s.tickets.renew(c.trust.config)
+	if c.internal {
+		return internalConfig(c.trust.config), nil
+	}
+	s.renewTickets(c.trust.config)
 	return c.trust.config, nil
 }
 
@@ -109,7 +114,7 @@ func (s *Server) tlsConfig(t *Trust) (*tls.Config, error) {
 		return t.judge(&cs)
 	}
 	if !s.SessionTicketsDisabled {
-		bindSessions(config)
+		bindSessions(config, s.StrictSNI)
 		s.tickets.install(config)
 	}
 	return config, nil

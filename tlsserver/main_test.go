@@ -184,7 +184,11 @@ func newBubble(t *testing.T, server *tlsserver.Server) *bubble {
 		t.Fatal(err)
 	}
 	b := &bubble{server, newPipeListener(), authority, make(chan tlsserver.Ended, 100), make(chan error, 1)}
+	next := server.Observer
 	server.Observer = tlsserver.ObserverFunc(func(e tlsserver.Event) {
+		if next != nil {
+			next.Observe(e)
+		}
 		if e, ok := e.(tlsserver.Ended); ok {
 			b.ended <- e
 		}

@@ -25,7 +25,8 @@ type ObserverFunc func(Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
-// An Event is one of Opened, Established, Ended, AcceptFailed, TrustChanged;
+// An Event is one of Opened, Established, Ended, AcceptFailed, TrustChanged,
+// TicketKeysFailed;
 // later versions may add others.
 type Event interface{ event() }
 
@@ -81,11 +82,16 @@ type TrustChanged struct {
 	Ended int
 }
 
-func (Opened) event()       {}
-func (Established) event()  {}
-func (Ended) event()        {}
-func (AcceptFailed) event() {}
-func (TrustChanged) event() {}
+// TicketKeysFailed says that the store of ticket keys could not be read or
+// written; it is asked again in ten minutes.
+type TicketKeysFailed struct{ Err error }
+
+func (Opened) event()           {}
+func (Established) event()      {}
+func (Ended) event()            {}
+func (AcceptFailed) event()     {}
+func (TrustChanged) event()     {}
+func (TicketKeysFailed) event() {}
 
 // A Direction tells what arrives from what leaves.
 type Direction int

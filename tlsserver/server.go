@@ -85,6 +85,10 @@ type Server struct {
 	// the two before it still decrypt.
 	SessionTicketsDisabled bool
 
+	// TicketKeys keeps those keys beyond the server's life. Nil: nobody does.
+	// If it fails (TicketKeysFailed) the server goes on with the keys it has.
+	TicketKeys TicketKeyStore
+
 	trust     atomic.Pointer[trust]
 	tickets   ticketKeys
 	admission admission
@@ -298,6 +302,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-s.allEnded():
 		s.advance(closed)
+		s.closeTickets()
 		return nil
 	case <-ctx.Done():
 		s.Close()
@@ -315,6 +320,7 @@ func (s *Server) Close() error {
 		c.abort(reason.Shutdown)
 	}
 	<-s.allEnded()
+	s.closeTickets()
 	return nil
 }
 

@@ -2,8 +2,8 @@ package tlsserver
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/tls"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,24 +17,21 @@ const (
 	ticketKeysKept = 3
 )
 
-// ticketKeys are the keys of session tickets, the newest first. They change in
-// the handshake that finds the newest too old: no goroutine waits for that.
+// ticketKeys are the keys of session tickets. They change in the handshake that
+// finds the newest too old: no goroutine waits for that.
 type ticketKeys struct {
 	renewAt atomic.Int64 // Unix nanoseconds
 
 	mu   sync.Mutex
-	keys []ticketKey // guarded by mu
+	keys ticketKeyList // guarded by mu
+	kept keptTicketKeys
 }
 
-type ticketKey struct {
-	key  [32]byte
-	made time.Time
-}
-
-// renew gives config a new key when it is time for one.
-func (k *ticketKeys) renew(config *tls.Config) {
-	if !config.SessionTicketsDisabled && time.Now().UnixNano() >= k.renewAt.Load() {
-		k.install(config)
+// renewTickets gives config the keys of now when they have changed.
+func (s *Server) renewTickets(config *tls.Config) {
+	if !config.SessionTicketsDisabled && time.Now().UnixNano() >= s.tickets.renewAt.Load() {
+		s.syncTickets()
+		s.tickets.install(config)
 	}
 }
 
@@ -43,34 +40,27 @@ func (k *ticketKeys) install(config *tls.Config) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
-	if len(k.keys) == 0 || now.Sub(k.keys[0].made) >= ticketKeyLife {
-		fresh := ticketKey{made: now}
-		rand.Read(fresh.key[:]) // never fails (crypto/rand)
-		k.keys = append([]ticketKey{fresh}, k.keys...)
-		k.renewAt.Store(now.Add(ticketKeyLife).UnixNano())
+	k.keys = k.keys.advance(now, 0)
+	next := k.keys.nextChange(now)
+	if sync := k.kept.syncAt; !sync.IsZero() && sync.Before(next) {
+		next = sync
 	}
-	var current [][32]byte
-	for _, key := range k.keys {
-		if now.Sub(key.made) < ticketKeysKept*ticketKeyLife {
-			current = append(current, key.key)
-		}
-	}
-	k.keys = k.keys[:len(current)]
-	config.SetSessionTicketKeys(current)
+	k.renewAt.Store(next.UnixNano())
+	config.SetSessionTicketKeys(k.keys.inOrder(now))
 }
 
 // bindSessions makes a session resumable only under the server name that it
 // was made for: what is checked for a name (StrictSNI, authorities that differ
 // by name) is checked in the full handshake. Likewise it stays on its side of
 // having authorities or none: a session has the names that an authority vouched
-// for with it.
-func bindSessions(config *tls.Config) {
+// for with it; and of having strict names or not.
+func bindSessions(config *tls.Config, strictNames bool) {
 	vouched := "nobody"
 	if config.ClientCAs != nil {
 		vouched = "authorities"
 	}
 	mark := func(cs tls.ConnectionState) []byte {
-		return []byte("tcps server name " + cs.ServerName + ", clients vouched for by " + vouched)
+		return fmt.Appendf(nil, "tcps server name %s, clients vouched for by %s, strict names %t", cs.ServerName, vouched, strictNames)
 	}
 	config.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
 		ss.Extra = append(ss.Extra, mark(cs))

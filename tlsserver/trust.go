@@ -82,6 +82,7 @@ func (s *Server) SetTrust(t *Trust) error {
 	if err := t.check(); err != nil {
 		return fmt.Errorf("tlsserver: %w", err)
 	}
+	s.awaitTicketKeys()
 	config, err := s.tlsConfig(t)
 	if err != nil {
 		return err

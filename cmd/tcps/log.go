@@ -71,11 +71,17 @@ func tame(s string) string {
 	return strings.ReplaceAll(terminal.Printable(s), `\x1b`, `\u001b`)
 }
 
-// A connLog is the Observer that writes one line when a connection has ended.
-type connLog struct{ log *slog.Logger }
+// A connLog is the Observer that writes one line when a connection has ended,
+// and warns of clients' certificates that will end soon.
+type connLog struct {
+	log       *slog.Logger
+	lifetimes *lifetimes
+}
 
 func (l connLog) Observe(e tlsserver.Event) {
 	switch e := e.(type) {
+	case tlsserver.Established:
+		l.lifetimes.checkClient(e.Conn)
 	case tlsserver.Ended:
 		l.ended(e)
 	case tlsserver.AcceptFailed:
@@ -84,6 +90,8 @@ func (l connLog) Observe(e tlsserver.Event) {
 		if e.Ended > 0 {
 			l.log.Warn("open connections were ended: their clients are revoked, or refused by the policy", "count", e.Ended)
 		}
+	case tlsserver.TicketKeysFailed:
+		l.log.Warn("sessions may not outlast this process, trying again in ten minutes", "err", e.Err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -70,7 +69,7 @@ func storageOf(c *cli.Context) (certmagic.Storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	storage, err := certs.NewFileStorage(filepath.Join(dir, "storage"))
+	storage, err := certs.OpenFileStorage(storageDir(dir))
 	if err != nil {
 		return nil, failure(err)
 	}

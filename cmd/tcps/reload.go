@@ -15,6 +15,7 @@ type reloader struct {
 	config *trustConfig
 	server *tlsserver.Server
 	log    *slog.Logger
+	prover *prover
 
 	mu     sync.Mutex
 	files  *certs.Files // nil: source is something else; guarded by mu
@@ -71,6 +72,7 @@ func (r *reloader) reload(why string) {
 		}
 	}
 	r.log.Info("reloaded", attrs...)
+	r.prover.prove(context.Background(), r.wanted())
 }
 
 // refuse says that the old value stays, except for revocation lists that may
@@ -146,6 +148,10 @@ func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher, hangups <-
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() { r.watchLists(ctx) })
+	watching.Go(func() {
+		r.proveNow(ctx)
+		r.warnHourly(ctx)
+	})
 	watching.Go(func() {
 		if len(r.paths()) == 0 {
 			return

@@ -91,6 +91,7 @@ type serving struct {
 	server    *tlsserver.Server
 	drain     time.Duration // negative: no limit
 	log       *slog.Logger
+	lifetimes *lifetimes
 }
 
 func (p *program) serve(c *cli.Context) error {
@@ -103,12 +104,13 @@ func (p *program) serve(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &reloader{config: s.trust, server: s.server, log: s.log}
+	r := &reloader{config: s.trust, server: s.server, log: s.log, prover: &prover{s.server, s.log, s.lifetimes}}
 	watcher := certs.NewWatcher(r.paths()...) // before the files are read, so that no change is missed
 	managed, err := p.managedOf(c, s)
 	if err != nil {
 		return err
 	}
+	s.keepTickets(c)
 	if s.secure() && managed == nil {
 		if err := r.load(nil); err != nil {
 			return err
@@ -119,11 +121,12 @@ func (p *program) serve(c *cli.Context) error {
 		return err
 	}
 	if managed != nil {
+		managed.manager.Changed = r.changed
 		defer closeAll(listeners) // where something fails before they are served
 		if err := managed.start(c.Context, listeners); err != nil {
 			return err
 		}
-		defer managed.close()
+		defer within(patience, managed.close)
 		if err := r.load(managed.manager); err != nil {
 			return err
 		}
@@ -166,9 +169,10 @@ func (p *program) servingOf(c *cli.Context) (*serving, error) {
 		return nil, err
 	}
 	s.server.Handler = handler()
-	s.server.Observer = connLog{s.log}
+	s.lifetimes = newLifetimes(s.log)
+	s.server.Observer = connLog{s.log, s.lifetimes}
 	if c.Bool("log-data") {
-		s.server.Observer = dataLog{connLog{s.log}}
+		s.server.Observer = dataLog{connLog{s.log, s.lifetimes}}
 	}
 	return s, s.readEndpoints(c)
 }
