@@ -2,7 +2,6 @@ package certs
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
@@ -116,30 +115,4 @@ func (l *Ledger) nextNumber() (*big.Int, error) {
 		return nil, fmt.Errorf("write %q: %w", path, err)
 	}
 	return next, nil
-}
-
-// lockTime bounds how long another process may hold the lock of an authority: all that is done under it is quick.
-const lockTime = 30 * time.Second
-
-// lockAuthority keeps other processes, and other users of the folder in this one, from changing an authority's keys.
-func lockAuthority(dir string) (unlock func(), err error) {
-	path := filepath.Join(dir, ".lock")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock %q: %w", path, bareCause(err))
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
-	defer cancel()
-	for wait := firstLockPoll; ; wait = min(2*wait, lastLockPoll) {
-		ok, err := lockFile(f)
-		if err == nil && !ok {
-			err = waitFor(ctx, wait)
-		}
-		switch {
-		case err != nil:
-			return nil, errors.Join(fmt.Errorf("lock %q: %w", path, err), f.Close())
-		case ok:
-			return func() { f.Close() }, nil
-		}
-	}
 }

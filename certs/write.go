@@ -85,28 +85,6 @@ func writeFiles(files []file, force bool) (err error) {
 	return nil
 }
 
-// storeFile writes one file for the current user only, over one that is there. Missing folders are made.
-func storeFile(path string, content []byte) error {
-	made, err := makeFolders(filepath.Dir(path))
-	if err != nil {
-		return bareCause(err)
-	}
-	pending, err := file{path, content, 0o600}.prepare()
-	if err != nil {
-		return bareCause(err)
-	}
-	defer pending.Cleanup()
-	if err := pending.CloseAtomicallyReplace(); err != nil {
-		return bareCause(err)
-	}
-	for _, folder := range made {
-		if err := syncFolder(filepath.Dir(folder)); err != nil {
-			return bareCause(err)
-		}
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
 // prepare writes the content into a temporary file.
 func (f file) prepare() (pendingFile, error) {
 	if isFolder(f.path) {
@@ -189,6 +167,29 @@ func (i *Issued) Write(dir string, force bool) (certPath, keyPath string, err er
 		return "", "", err
 	}
 	return certPath, keyPath, nil
+}
+
+// storeFile writes a file that is private (0600), over one that is there, and makes the folders above it that are
+// missing (0700).
+func storeFile(path string, content []byte) error {
+	made, err := makeFolders(filepath.Dir(path))
+	if err != nil {
+		return bareCause(err)
+	}
+	pending, err := file{path, content, 0o600}.prepare()
+	if err != nil {
+		return bareCause(err)
+	}
+	defer pending.Cleanup()
+	if err := pending.CloseAtomicallyReplace(); err != nil {
+		return bareCause(err)
+	}
+	for _, folder := range append(made, path) {
+		if err := syncFolder(filepath.Dir(folder)); err != nil {
+			return bareCause(err)
+		}
+	}
+	return nil
 }
 
 // makeFolders makes dir and what is missing above it, and returns those that it made, the deepest first.
