@@ -21,6 +21,9 @@ func (a *Authority) Issuer(life time.Duration) Issuer {
 	return &authorityIssuer{a, life}
 }
 
+// authorityKeyPrefix begins the keys of issuers that are authorities of our own.
+const authorityKeyPrefix = "authority-"
+
 // authorityIssuer is the authority as certmagic sees it.
 type authorityIssuer struct {
 	authority *Authority
@@ -44,7 +47,7 @@ func (i *authorityIssuer) issuer(_ *certmagic.Config, names []string) (certmagic
 // IssuerKey names the root, so that what another root signed is not taken for its own.
 func (i *authorityIssuer) IssuerKey() string {
 	id := i.authority.root.SubjectKeyId
-	return "authority-" + hex.EncodeToString(id[:min(len(id), 8)])
+	return authorityKeyPrefix + hex.EncodeToString(id[:min(len(id), 8)])
 }
 
 // A namingIssuer gives every certificate all names of a Manager: there are clients that verify by a name and ask for

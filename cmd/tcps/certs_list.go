@@ -1,10 +1,13 @@
 package main
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,7 +20,8 @@ import (
 
 const listUsage = `tcps certs list [--json]
 
-Lists what was issued: names, serial number, kind, by whom, until when, and
+Lists what was issued, by the local authority and by ACME authorities: names,
+serial number, kind, by whom, until when, when it is renewed by itself, and
 whether it was revoked. What ends first comes first. A certificate stays on the
 list for 30 days after its end.`
 
@@ -37,7 +41,7 @@ type listed struct {
 	Serial  string                `json:"serial"`
 	Kind    certs.CertificateKind `json:"kind"`
 	Issuer  string                `json:"issuer"`
-	Origin  string                `json:"origin"` // who keeps it: authority
+	Origin  string                `json:"origin"` // who issued it: authority or acme
 	From    time.Time             `json:"from"`
 	Until   time.Time             `json:"until"`
 	Renewal *time.Time            `json:"renewal,omitempty"` // by itself, next
@@ -50,7 +54,7 @@ type listedRevoking struct {
 }
 
 // listings are where the lines of the list come from.
-var listings = []func(*cli.Context) ([]listed, error){listAuthority}
+var listings = []func(*cli.Context) ([]listed, error){listAuthority, listACME}
 
 func (p *program) certsList(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
@@ -70,6 +74,7 @@ func (p *program) certsList(c *cli.Context) error {
 	if len(all) == 0 && missing != nil {
 		return missing
 	}
+	slices.SortStableFunc(all, func(a, b listed) int { return a.Until.Compare(b.Until) })
 	if c.Bool("json") {
 		encoder := json.NewEncoder(p.out)
 		encoder.SetIndent("", "  ")
@@ -97,7 +102,7 @@ func (l listed) state(now time.Time) string {
 	case now.After(l.Until):
 		return "expired"
 	case l.Renewal != nil:
-		return "renewed " + l.Renewal.Format(time.RFC3339)
+		return "renewal " + l.Renewal.Format(time.RFC3339)
 	}
 	return "valid"
 }
@@ -114,17 +119,51 @@ func listAuthority(c *cli.Context) ([]listed, error) {
 	}
 	var all []listed
 	for _, r := range records {
-		l := listed{
-			Names: certs.NamesOf(r.Certificate), Serial: fmt.Sprintf("%x", r.Certificate.SerialNumber), Kind: certs.DescribeCertificate(r.Certificate, time.Now()).Kind,
-			Issuer: r.Certificate.Issuer.CommonName, Origin: "authority",
-			From: r.Certificate.NotBefore.UTC(), Until: r.Certificate.NotAfter.UTC(),
-		}
+		l := listedOf(r.Certificate, "authority")
 		if r.Revoked != nil {
 			l.Revoked = &listedRevoking{r.Revoked.At.UTC(), r.Revoked.Reason}
 		}
 		all = append(all, l)
 	}
 	return all, nil
+}
+
+// listACME lists what an ACME authority has issued, and the state folder keeps.
+func listACME(c *cli.Context) ([]listed, error) {
+	dir, err := stateDir(c)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(storageDir(dir)); err != nil {
+		return nil, nil // nothing was obtained yet
+	}
+	storage, err := certs.OpenFileStorage(storageDir(dir))
+	if err != nil {
+		return nil, failure(err)
+	}
+	stored, err := certs.StoredCertificates(c.Context, storage)
+	if err != nil {
+		return nil, failure(err)
+	}
+	var all []listed
+	for _, s := range stored {
+		if s.ByAuthority {
+			continue // listAuthority has it
+		}
+		l := listedOf(s.Certificate, "acme")
+		renewal := s.Renewal.UTC()
+		l.Renewal = &renewal
+		all = append(all, l)
+	}
+	return all, nil
+}
+
+// listedOf is a line about a certificate of which nothing more is known.
+func listedOf(c *x509.Certificate, origin string) listed {
+	return listed{
+		Names: certs.NamesOf(c), Serial: fmt.Sprintf("%x", c.SerialNumber), Kind: certs.DescribeCertificate(c, time.Now()).Kind,
+		Issuer: c.Issuer.CommonName, Origin: origin, From: c.NotBefore.UTC(), Until: c.NotAfter.UTC(),
+	}
 }
 
 // printableNames are the names of a certificate on one line.
