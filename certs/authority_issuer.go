@@ -60,7 +60,7 @@ type namingIssuer struct {
 // Issue puts the name that the certificate is for first, which is how certmagic knows it again. One for an address has no
 // other names: DNS names would come before it.
 func (i *namingIssuer) Issue(_ context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
-	names := []string{nameOfCSR(csr)}
+	names := []string{firstNameIn(csr)}
 	if len(csr.DNSNames) > 0 {
 		for _, name := range i.names {
 			if name != names[0] {

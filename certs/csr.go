@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 )
 
 // CSR is a certificate signing request (PKCS#10): what another authority makes a certificate of.
@@ -34,11 +32,7 @@ var (
 func NewCSR(r Request, key crypto.Signer) (*CSR, error) {
 	csr, err := newCSR(r, key)
 	if err != nil {
-		what := "no name"
-		if len(r.Names) > 0 {
-			what = fmt.Sprintf("%q", r.Names[0])
-		}
-		return nil, fmt.Errorf("request certificate for %s: %w", what, err)
+		return nil, fmt.Errorf("request certificate for %s: %w", r.firstName(), err)
 	}
 	return csr, nil
 }
@@ -85,7 +79,7 @@ func requestTemplate(r Request) (*x509.CertificateRequest, error) {
 		if err != nil {
 			return nil, err
 		}
-		addRequestedName(t, n)
+		n.addTo(&t.DNSNames, &t.IPAddresses, &t.EmailAddresses, &t.URIs)
 		if t.Subject.CommonName == "" && n.kind == dnsName && len(n.text) <= 64 {
 			t.Subject.CommonName = n.text
 		}
@@ -93,27 +87,6 @@ func requestTemplate(r Request) (*x509.CertificateRequest, error) {
 	value, err := asn1.Marshal([]asn1.ObjectIdentifier{usage})
 	t.ExtraExtensions = []pkix.Extension{{Id: oidExtKeyUsage, Value: value}}
 	return t, err
-}
-
-// parseClientName reads an alternative name of a client's certificate, which says of what kind it is.
-func parseClientName(s string) (name, error) {
-	if !slices.ContainsFunc([]string{"dns:", "email:", "uri:"}, func(kind string) bool { return strings.HasPrefix(s, kind) }) {
-		return name{}, fmt.Errorf("%q: dns:, email: or uri: in front says what kind of name this is", s)
-	}
-	return parseName(s)
-}
-
-func addRequestedName(t *x509.CertificateRequest, n name) {
-	switch n.kind {
-	case dnsName:
-		t.DNSNames = append(t.DNSNames, n.text)
-	case ipName:
-		t.IPAddresses = append(t.IPAddresses, n.ip.AsSlice())
-	case emailName:
-		t.EmailAddresses = append(t.EmailAddresses, n.text)
-	case uriName:
-		t.URIs = append(t.URIs, n.uri)
-	}
 }
 
 // Write writes the request to NAME.csr in dir, which is made (0700) if it is missing, and its key, if one was made for

@@ -80,7 +80,7 @@ func (d *demand) stored(ctx context.Context, m *Manager) []string {
 		if err != nil || len(found.certificates) == 0 {
 			continue
 		}
-		for _, name := range namesOf(found.certificates[0]) {
+		for _, name := range ServerNames(found.certificates[0]) {
 			if d.matches(name) && !slices.Contains(m.names, name) && !slices.Contains(names, name) && freshEnough(found.certificates[0]) {
 				names = append(names, name)
 			}

@@ -7,8 +7,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"fmt"
-	"net"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +28,7 @@ func Fingerprint(c *x509.Certificate) string { return fmt.Sprintf("%X", sha256.S
 // OneLine says in one line whom c is for, who issued it and how long it lasts, safe to print on a terminal.
 func OneLine(c *x509.Certificate) string {
 	line := subject(c)
-	if names := allNames(c.DNSNames, c.IPAddresses, c.EmailAddresses, c.URIs); len(names) > 0 {
+	if names := alternativesOf(c).inWords(); len(names) > 0 {
 		line += ", names " + strings.Join(names, " ")
 	}
 	now := time.Now()
@@ -87,7 +85,7 @@ func DescribeCertificate(c *x509.Certificate, now time.Time) CertificateDescript
 		Kind:        kindOf(c),
 		SelfSigned:  isSelfSigned(c),
 		Subject:     subject(c),
-		Names:       allNames(c.DNSNames, c.IPAddresses, c.EmailAddresses, c.URIs),
+		Names:       alternativesOf(c).inWords(),
 		Issuer:      nameInWords(c.Issuer),
 		Serial:      fmt.Sprintf("%x", c.SerialNumber),
 		NotBefore:   c.NotBefore.UTC(),
@@ -200,21 +198,6 @@ func nameInWords(n pkix.Name) string {
 		return text
 	}
 	return "no subject"
-}
-
-// allNames returns alternative names, safe to print.
-func allNames(dns []string, ips []net.IP, emails []string, uris []*url.URL) []string {
-	names := printable(dns)
-	for _, ip := range ips {
-		names = append(names, ip.String())
-	}
-	for _, s := range emails {
-		names = append(names, "email:"+terminal.Printable(s))
-	}
-	for _, u := range uris {
-		names = append(names, "uri:"+terminal.Printable(u.String()))
-	}
-	return names
 }
 
 func printable(values []string) []string {

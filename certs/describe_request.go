@@ -22,7 +22,7 @@ type RequestDescription struct {
 func describeRequest(r *x509.CertificateRequest) RequestDescription {
 	d := RequestDescription{
 		Subject:   nameInWords(r.Subject),
-		Names:     allNames(r.DNSNames, r.IPAddresses, r.EmailAddresses, r.URIs),
+		Names:     alternativesIn(r).inWords(),
 		Key:       keyInWords(r.PublicKey),
 		Signature: r.SignatureAlgorithm.String(),
 		Usages:    requestedUsages(r),

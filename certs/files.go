@@ -229,6 +229,12 @@ func validityWarning(what string, c *x509.Certificate, now time.Time) string {
 	return ""
 }
 
+// LifetimeWarning says in a sentence that c, which it calls what, is expired, not yet valid, or in the last tenth of its
+// lifetime, as of now. It is empty for a certificate that is well within its time.
+func LifetimeWarning(what string, c *x509.Certificate) string {
+	return validityWarning(what, c, time.Now())
+}
+
 // moment says how far t is from now, in words, and when it is.
 func moment(t, now time.Time) string {
 	if t.After(now) {
@@ -239,7 +245,6 @@ func moment(t, now time.Time) string {
 
 // inWords rounds d down to the unit that says enough.
 func inWords(d time.Duration) string {
-	const day = 24 * time.Hour
 	for _, unit := range []struct {
 		name   string
 		length time.Duration

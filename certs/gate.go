@@ -84,7 +84,7 @@ func (i gatedIssuer) PreCheck(ctx context.Context, names []string, interactive b
 
 // Issue makes one attempt, if it is time for one. certmagic must not try again by itself: ErrNoRetry.
 func (i gatedIssuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*certmagic.IssuedCertificate, error) {
-	name := nameOfCSR(csr)
+	name := firstNameIn(csr)
 	failures, ok := i.gate.enter(name)
 	if !ok {
 		return nil, certmagic.ErrNoRetry{Err: errNotYet}

@@ -32,6 +32,14 @@ type Request struct {
 	KeyType KeyType       // zero: ECDSAP256
 }
 
+// firstName is what errors call the certificate.
+func (r Request) firstName() string {
+	if len(r.Names) == 0 {
+		return "no name"
+	}
+	return fmt.Sprintf("%q", r.Names[0])
+}
+
 // Issued is a new certificate with its private key; without it, if it was signed for a request.
 type Issued struct {
 	Certificate tls.Certificate // with Leaf
@@ -48,11 +56,7 @@ type Issued struct {
 func (a *Authority) Issue(r Request) (*Issued, error) {
 	issued, err := a.issue(r)
 	if err != nil {
-		what := "no name"
-		if len(r.Names) > 0 {
-			what = fmt.Sprintf("%q", r.Names[0])
-		}
-		return nil, fmt.Errorf("issue certificate for %s: %w", what, err)
+		return nil, fmt.Errorf("issue certificate for %s: %w", r.firstName(), err)
 	}
 	return issued, nil
 }
@@ -199,16 +203,6 @@ func (a *Authority) setServerNames(t *x509.Certificate, names []string, issued *
 	return nil
 }
 
-// parseServerName reads a name of a server's certificate.
-func parseServerName(s string) (name, error) {
-	for _, prefix := range []string{"email:", "uri:"} {
-		if strings.HasPrefix(s, prefix) {
-			return name{}, fmt.Errorf("%q: a server's names are DNS names and IP addresses", s)
-		}
-	}
-	return parseName(s)
-}
-
 func (a *Authority) setClientNames(t *x509.Certificate, names []string, issued *Issued) error {
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	commonName := names[0]
@@ -216,10 +210,7 @@ func (a *Authority) setClientNames(t *x509.Certificate, names []string, issued *
 		return err
 	}
 	for _, s := range names[1:] {
-		if !strings.HasPrefix(s, "dns:") && !strings.HasPrefix(s, "email:") && !strings.HasPrefix(s, "uri:") {
-			return fmt.Errorf("%q: dns:, email: or uri: in front says what kind of name this is", s)
-		}
-		n, err := parseName(s)
+		n, err := parseClientName(s)
 		if err != nil {
 			return err
 		}
@@ -240,15 +231,6 @@ func (a *Authority) addName(t *x509.Certificate, n name) error {
 	if err := permits(a.root, n); err != nil {
 		return err
 	}
-	switch n.kind {
-	case dnsName:
-		t.DNSNames = append(t.DNSNames, n.text)
-	case ipName:
-		t.IPAddresses = append(t.IPAddresses, n.ip.AsSlice())
-	case emailName:
-		t.EmailAddresses = append(t.EmailAddresses, n.text)
-	case uriName:
-		t.URIs = append(t.URIs, n.uri)
-	}
+	n.addTo(&t.DNSNames, &t.IPAddresses, &t.EmailAddresses, &t.URIs)
 	return nil
 }

@@ -51,6 +51,26 @@ func parseName(s string) (name, error) {
 	return parseDNS(s)
 }
 
+// parseServerName reads a name of a server's certificate.
+func parseServerName(s string) (name, error) {
+	for _, prefix := range []string{"email:", "uri:"} {
+		if strings.HasPrefix(s, prefix) {
+			return name{}, fmt.Errorf("%q: a server's names are DNS names and IP addresses", s)
+		}
+	}
+	return parseName(s)
+}
+
+// parseClientName reads an alternative name of a client's certificate, which says of what kind it is.
+func parseClientName(s string) (name, error) {
+	for _, prefix := range []string{"dns:", "email:", "uri:"} {
+		if strings.HasPrefix(s, prefix) {
+			return parseName(s)
+		}
+	}
+	return name{}, fmt.Errorf("%q: dns:, email: or uri: in front says what kind of name this is", s)
+}
+
 // parseDNS reads a DNS name with at most one wildcard, which is its whole first label (RFC 6125, 6.4.3).
 func parseDNS(s string) (name, error) {
 	text := foldName(s)

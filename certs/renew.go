@@ -13,27 +13,6 @@ import (
 	"time"
 )
 
-// isClient tells whether c is for clients and not for servers.
-func isClient(c *x509.Certificate) bool {
-	for _, usage := range c.ExtKeyUsage {
-		if usage == x509.ExtKeyUsageServerAuth {
-			return false
-		}
-	}
-	return len(c.ExtKeyUsage) > 0
-}
-
-// NamesOf returns the names of a server's or a client's certificate as Request.Names has them; an authority's is its
-// common name.
-func NamesOf(c *x509.Certificate) []string {
-	if c.IsCA {
-		return []string{c.Subject.CommonName}
-	}
-	return namesOfCSR(&x509.CertificateRequest{
-		Subject: c.Subject, DNSNames: c.DNSNames, IPAddresses: c.IPAddresses, EmailAddresses: c.EmailAddresses, URIs: c.URIs,
-	}, isClient(c))
-}
-
 // Renewal says how to renew a certificate. The zero value keeps all but the key.
 type Renewal struct {
 	For      time.Duration // how long the new one lasts; zero: as long as the old one

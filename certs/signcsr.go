@@ -41,7 +41,7 @@ func readCSR(path string) (*x509.CertificateRequest, error) {
 func (a *Authority) SignCSR(csr *x509.CertificateRequest, r Request) (*Issued, error) {
 	issued, err := a.signCSR(csr, r)
 	if err != nil {
-		return nil, fmt.Errorf("sign request for %q: %w", nameOfCSR(csr), err)
+		return nil, fmt.Errorf("sign request for %q: %w", firstNameIn(csr), err)
 	}
 	return issued, nil
 }
@@ -54,43 +54,10 @@ func (a *Authority) signCSR(csr *x509.CertificateRequest, r Request) (*Issued, e
 		return nil, fmt.Errorf("an RSA key of %d bits is too weak: 2048 are the least", key.N.BitLen())
 	}
 	if len(r.Names) == 0 {
-		r.Names = namesOfCSR(csr, r.Client)
+		r.Names = alternativesIn(csr).asRequested(csr.Subject.CommonName, r.Client)
 	}
 	if len(r.Names) == 0 {
 		return nil, ErrNoNames
 	}
 	return a.certify(r, csr.PublicKey)
-}
-
-// nameOfCSR is the first name of a request.
-func nameOfCSR(csr *x509.CertificateRequest) string {
-	if names := namesOfCSR(csr, false); len(names) > 0 {
-		return names[0]
-	}
-	return csr.Subject.CommonName
-}
-
-// namesOfCSR are the names of a request as Request.Names has them.
-func namesOfCSR(csr *x509.CertificateRequest, client bool) []string {
-	var names []string
-	prefix := ""
-	if client {
-		if csr.Subject.CommonName == "" {
-			return nil
-		}
-		names, prefix = append(names, csr.Subject.CommonName), "dns:"
-	}
-	for _, name := range csr.DNSNames {
-		names = append(names, prefix+name)
-	}
-	for _, ip := range csr.IPAddresses {
-		names = append(names, ip.String())
-	}
-	for _, address := range csr.EmailAddresses {
-		names = append(names, "email:"+address)
-	}
-	for _, uri := range csr.URIs {
-		names = append(names, "uri:"+uri.String())
-	}
-	return names
 }

@@ -64,7 +64,7 @@ func newSelection(certs []tls.Certificate) *selection {
 			c.Leaf, _ = x509.ParseCertificate(c.Certificate[0])
 		}
 		s.all = append(s.all, &c)
-		for _, name := range namesOf(c.Leaf) {
+		for _, name := range ServerNames(c.Leaf) {
 			if parent, ok := strings.CutPrefix(name, "*."); ok {
 				s.wildcard[parent] = append(s.wildcard[parent], &c)
 			} else {
@@ -78,27 +78,6 @@ func newSelection(certs []tls.Certificate) *selection {
 	return s
 }
 
-// namesOf returns the DNS names of leaf without repetitions; SNI never carries an address (RFC 6066, 3), so
-// addresses do not count. The common name stands in where there are no alternative names at all.
-func namesOf(leaf *x509.Certificate) []string {
-	if leaf == nil {
-		return nil
-	}
-	names := leaf.DNSNames
-	if len(names)+len(leaf.IPAddresses)+len(leaf.EmailAddresses)+len(leaf.URIs) == 0 {
-		names = []string{leaf.Subject.CommonName}
-	}
-	seen := map[string]bool{"": true}
-	var unique []string
-	for _, name := range names {
-		if name = foldName(name); !seen[name] {
-			seen[name] = true
-			unique = append(unique, name)
-		}
-	}
-	return unique
-}
-
 // foldName brings server names that mean the same into one spelling.
 func foldName(name string) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
@@ -107,7 +86,7 @@ func foldName(name string) string {
 // sameNames returns first and the other certificates that share a name with it, in the order given.
 func (s *selection) sameNames(first *tls.Certificate) []*tls.Certificate {
 	shared := map[*tls.Certificate]bool{first: true}
-	for _, name := range namesOf(first.Leaf) {
+	for _, name := range ServerNames(first.Leaf) {
 		for _, c := range s.exact[name] {
 			shared[c] = true
 		}

@@ -170,7 +170,7 @@ func (o VerifyOptions) explain(chain []*x509.Certificate, err error) *VerifyErro
 }
 
 func hostsOf(c *x509.Certificate) string {
-	if hosts := allNames(c.DNSNames, c.IPAddresses, nil, nil); len(hosts) > 0 {
+	if hosts := (alternatives{dns: c.DNSNames, ips: c.IPAddresses}).inWords(); len(hosts) > 0 {
 		return strings.Join(hosts, ", ")
 	}
 	return "no host"
