@@ -130,7 +130,7 @@ func newRevocationList(source string, der []byte) (*RevocationList, error) {
 	}
 	for _, e := range parsed.RevokedCertificateEntries {
 		entry := listEntry{serial: digestSerial(e.SerialNumber), at: uint32(max(e.RevocationTime.Unix(), 0))}
-		if e.ReasonCode > 0 && e.ReasonCode < len(reasonsInWords) {
+		if e.ReasonCode > 0 && e.ReasonCode < len(revocationReasons) {
 			entry.reason = uint8(e.ReasonCode)
 		}
 		l.entries = append(l.entries, entry)

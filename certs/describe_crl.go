@@ -50,7 +50,7 @@ func describeRevocationList(l *x509.RevocationList, authorities []*x509.Certific
 	}
 	for _, entry := range l.RevokedCertificateEntries[:min(d.Count, fewRevoked)] {
 		d.Revoked = append(d.Revoked, RevokedDescription{
-			fmt.Sprintf("%x", entry.SerialNumber), entry.RevocationTime.UTC(), revocationReason(entry.ReasonCode),
+			fmt.Sprintf("%x", entry.SerialNumber), entry.RevocationTime.UTC(), reasonName(entry.ReasonCode),
 		})
 	}
 	d.judgeTime()
@@ -126,18 +126,6 @@ func (d RevocationListDescription) String() string {
 	}
 	w.problems(d.Problems)
 	return w.String()
-}
-
-// revocationReason is the name of a CRLReason (RFC 5280, 5.3.1).
-func revocationReason(code int) string {
-	names := [...]string{
-		"unspecified", "keyCompromise", "cACompromise", "affiliationChanged", "superseded", "cessationOfOperation",
-		"certificateHold", "7", "removeFromCRL", "privilegeWithdrawn", "aACompromise",
-	}
-	if code < 0 || code >= len(names) {
-		return fmt.Sprint(code)
-	}
-	return names[code]
 }
 
 // crlExtension names an extension of a list that is known but not supported (RFC 5280, 5.2).

@@ -277,19 +277,3 @@ func (e *RevocationError) Error() string {
 }
 
 func (e *RevocationError) Unwrap() error { return e.Err }
-
-// removeFromCRL is the reason that only delta lists may give (RFC 5280, 5.3.1).
-const removeFromCRL = 8
-
-// reasonsInWords are the reasons of RFC 5280, 5.3.1.
-var reasonsInWords = [...]string{
-	"no reason is given", "key compromise", "CA compromise", "affiliation changed", "superseded", "cessation of operation",
-	"certificate hold", "reason 7", "remove from CRL", "privilege withdrawn", "AA compromise",
-}
-
-func reasonInWords(code int) string {
-	if code < 0 || code >= len(reasonsInWords) {
-		return fmt.Sprintf("reason %d", code)
-	}
-	return reasonsInWords[code]
-}

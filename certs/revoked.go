@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -21,31 +20,6 @@ type RevokedCertificate struct {
 	Serial      *big.Int  // of the certificate
 	At          time.Time // when it was revoked
 	Reason      int       // RFC 5280, 5.3.1; 0: not specified
-}
-
-// revocationReasons are the words of RFC 5280, 5.3.1, by their codes. The others are about lists that change, or about
-// attribute certificates.
-var revocationReasons = map[string]int{
-	"unspecified": 0, "keyCompromise": 1, "affiliationChanged": 3, "superseded": 4, "cessationOfOperation": 5,
-	"privilegeWithdrawn": 9,
-}
-
-// RevocationReasons returns the words for a reason, sorted.
-func RevocationReasons() []string {
-	var words []string
-	for word := range revocationReasons {
-		words = append(words, word)
-	}
-	slices.Sort(words)
-	return words
-}
-
-// ParseRevocationReason returns the code of a word; the error lists all of them.
-func ParseRevocationReason(word string) (int, error) {
-	if code, ok := revocationReasons[word]; ok {
-		return code, nil
-	}
-	return 0, fmt.Errorf("reason %q is not one of %s", word, strings.Join(RevocationReasons(), ", "))
 }
 
 // The headers of a record of a revocation, in the PEM block of its certificate.
