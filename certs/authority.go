@@ -191,7 +191,7 @@ func (a *Authority) RootPEM() []byte { return encodeCertificates(a.roots()...) }
 func (a *Authority) Pool() *x509.CertPool { return a.pool.Clone() }
 
 // Constrained tells whether the root may only sign for certain names, of every kind.
-func (a *Authority) Constrained() bool { return checkConstrained(a.root) == nil }
+func (a *Authority) Constrained() bool { return CheckConstrained(a.root) == nil }
 
 // Permits tells whether the root may sign for s: a DNS name, an IP address, or a value after "dns:", "email:" or
 // "uri:". The error is a *NotPermittedError if it may not; other errors say why s is no name at all.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -105,13 +106,7 @@ func (a *Authority) readRoots() error {
 	if err != nil {
 		return fmt.Errorf("root %q: %w", a.path(rootFile), err)
 	}
-	now := time.Now()
-	a.root = roots[0]
-	for _, root := range roots[1:] {
-		if now.Before(root.NotAfter) {
-			a.older = append(a.older, root)
-		}
-	}
+	a.root, a.older = roots[0], unexpired(roots[1:])
 	a.setPool()
 	cross, err := readAuthorityCertificates(a.path(crossFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -119,12 +114,18 @@ func (a *Authority) readRoots() error {
 	} else if err != nil {
 		return fmt.Errorf("cross certificate %q: %w", a.path(crossFile), err)
 	}
-	for _, c := range cross {
-		if string(c.RawSubjectPublicKeyInfo) == string(a.root.RawSubjectPublicKeyInfo) && now.Before(c.NotAfter) && signedByOne(c, a.older) {
+	for _, c := range unexpired(cross) {
+		if string(c.RawSubjectPublicKeyInfo) == string(a.root.RawSubjectPublicKeyInfo) && signedByOne(c, a.older) {
 			a.cross = append(a.cross, c)
 		}
 	}
 	return nil
+}
+
+// unexpired leaves out what has ended.
+func unexpired(all []*x509.Certificate) []*x509.Certificate {
+	now := time.Now()
+	return slices.DeleteFunc(slices.Clone(all), func(c *x509.Certificate) bool { return !now.Before(c.NotAfter) })
 }
 
 func signedByOne(c *x509.Certificate, authorities []*x509.Certificate) bool {
@@ -136,26 +137,28 @@ func signedByOne(c *x509.Certificate, authorities []*x509.Certificate) bool {
 	return false
 }
 
-// readAuthorityCertificates reads a file that holds nothing but certificates of authorities, at least one.
+// readAuthorityCertificates reads a file of an authority, whose certificates have to be authorities.
 func readAuthorityCertificates(path string) ([]*x509.Certificate, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
-	found, err := parsePEM(path, data)
+	return authoritiesAlone(path, data)
+}
+
+// authoritiesAlone reads certificates, at least one, all of which have to be authorities.
+func authoritiesAlone(path string, data []byte) ([]*x509.Certificate, error) {
+	found, err := certificatesIn(path, data)
 	if err != nil {
 		return nil, err
 	}
-	if len(found.certificates) == 0 {
-		return nil, fmt.Errorf("the file holds %s", holdsInstead(path, found))
-	}
-	for _, c := range found.certificates {
+	for _, c := range found {
 		if why := whyNoAuthority(c); why != "" {
 			return nil, errors.New(why)
 		}
 		setKeyID(c)
 	}
-	return found.certificates, nil
+	return found, nil
 }
 
 // setKeyID gives an authority that has no key identifier the one that goes into what it signs; its own bytes stay.
@@ -175,8 +178,7 @@ func (a *Authority) readRootKey() error {
 }
 
 // OpenOrCreateAuthority opens the authority at dir, or makes it if there is none. Goroutines and processes that do so
-// at once end up with the same one. Of o only the
-// Passphrase matters if it was there.
+// at once end up with the same one. Of o only the Passphrase matters if it was there.
 func OpenOrCreateAuthority(dir string, o AuthorityOptions) (a *Authority, created bool, err error) {
 	if a, err = OpenEncryptedAuthority(dir, o.Passphrase); !errors.Is(err, fs.ErrNotExist) {
 		return a, false, err

@@ -131,12 +131,9 @@ func (c *constraints) apply(template *x509.Certificate) {
 }
 
 // CheckConstrained says what a root may sign for without bounds, or nil if it may sign for certain names only: then
-// whoever steals its key cannot impersonate everybody to those who trust it.
-func CheckConstrained(root *x509.Certificate) error { return checkConstrained(root) }
-
-// checkConstrained says what keeps a root from being bound to certain names: the extension has to be critical, and
-// each kind of name restricted.
-func checkConstrained(root *x509.Certificate) error {
+// whoever steals its key cannot impersonate everybody to those who trust it. The extension has to be critical, and each
+// kind of name restricted.
+func CheckConstrained(root *x509.Certificate) error {
 	everything := func(domain string) bool { return domain == "" }
 	everywhere := func(r *net.IPNet) bool { ones, _ := r.Mask.Size(); return ones == 0 }
 	for _, kind := range []struct {

@@ -273,6 +273,11 @@ func readChain(path string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
+	return certificatesIn(path, data)
+}
+
+// certificatesIn reads the certificates of PEM or DER: at least one.
+func certificatesIn(path string, data []byte) ([]*x509.Certificate, error) {
 	if certificates, err := x509.ParseCertificates(data); err == nil && len(certificates) > 0 {
 		return certificates, nil
 	}

@@ -2,18 +2,17 @@ package certs
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // OwnRoot returns the roots of the authority at dir, which are several after a rollover, for a client that trusts them
-// without being told to. It reads certificates only, leaves out older ones that have expired, and refuses one that is not constrained to certain names, or that anyone but the current user
-// could have put there: folder and file have to belong to the user, nobody else may write to them, and nobody but the
-// user and root may exchange a folder on the way to them. If there is none, errors.Is finds fs.ErrNotExist.
+// without being told to. It reads certificates only, leaves out older ones that have expired, and refuses one that is
+// not constrained to certain names, or that anyone but the current user could have put there: folder and file have to
+// belong to the user, nobody else may write to them, and nobody but the user and root may exchange a folder on the way
+// to them. If there is none, errors.Is finds fs.ErrNotExist.
 func OwnRoot(dir string) ([]*x509.Certificate, error) {
 	roots, err := ownRoot(dir)
 	if err != nil {
@@ -45,12 +44,13 @@ func ownRoot(dir string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	roots, err := parseRoots(filepath.Join(dir, rootFile), data)
+	roots, err := authoritiesAlone(filepath.Join(dir, rootFile), data)
 	if err != nil {
 		return nil, err
 	}
+	roots = append(roots[:1], unexpired(roots[1:])...)
 	for _, root := range roots {
-		if err := checkConstrained(root); err != nil {
+		if err := CheckConstrained(root); err != nil {
 			return nil, err
 		}
 	}
@@ -71,26 +71,4 @@ func readOwn(folder *os.Root, name string) ([]byte, error) {
 		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(f, maxFileBytes))
-}
-
-// parseRoots finds the certificates of a file, authorities all of them, without those that have expired but the first.
-func parseRoots(path string, data []byte) ([]*x509.Certificate, error) {
-	found, err := parsePEM(path, data)
-	if err != nil {
-		return nil, err
-	}
-	if len(found.certificates) == 0 {
-		return nil, errors.New("the file holds no certificate")
-	}
-	var roots []*x509.Certificate
-	now := time.Now()
-	for i, c := range found.certificates {
-		if why := whyNoAuthority(c); why != "" {
-			return nil, errors.New(why)
-		}
-		if i == 0 || now.Before(c.NotAfter) {
-			roots = append(roots, c)
-		}
-	}
-	return roots, nil
 }

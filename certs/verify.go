@@ -71,23 +71,19 @@ func ReadChain(name string, r io.Reader, ask Passphrase) ([]*x509.Certificate, e
 }
 
 func chainIn(name string, data []byte, ask Passphrase) ([]*x509.Certificate, error) {
-	certificates, err := x509.ParseCertificates(data)
-	if err == nil && len(certificates) > 0 {
-		return certificates, nil
-	}
-	var found *contents
-	if isPKCS12(data) {
-		found, err = readPKCS12(name, data, ask)
+	var chain []*x509.Certificate
+	var err error
+	if !isPKCS12(data) {
+		chain, err = certificatesIn(name, data)
+	} else if found, e := readPKCS12(name, data, ask); e == nil {
+		chain = found.certificates
 	} else {
-		found, err = parsePEM(name, data)
-	}
-	if err == nil && len(found.certificates) == 0 {
-		err = fmt.Errorf("the file holds %s", holdsInstead(name, found))
+		err = e
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load certificate %q: %w", name, err)
 	}
-	return found.certificates, nil
+	return chain, nil
 }
 
 // Verify judges the first certificate of a chain as a peer would to which the chain is presented. It returns the way
