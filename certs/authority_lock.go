@@ -1,6 +1,7 @@
 package certs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -19,18 +20,16 @@ func lockAuthority(dir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %q: %w", path, bareCause(err))
 	}
-	end := time.Now().Add(lockTime)
-	for wait := firstLockPoll; ; wait = min(2*wait, lastLockPoll) {
-		ok, err := lockFile(f)
-		switch {
-		case ok:
-			return func() { f.Close() }, nil
-		case err == nil && time.Now().After(end):
-			err = fmt.Errorf("another process has held it for %v", lockTime)
+	ctx, cancel := context.WithTimeout(context.Background(), lockTime)
+	defer cancel()
+	err = pollLock(ctx, func() (bool, error) {
+		if ctx.Err() != nil {
+			return false, fmt.Errorf("another process has held it for %v", lockTime)
 		}
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("lock %q: %w", path, err), f.Close())
-		}
-		time.Sleep(wait)
+		return lockFile(f)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %q: %w", path, err), f.Close())
 	}
+	return func() { f.Close() }, nil
 }

@@ -233,18 +233,10 @@ func (s *crlSource) keep(data []byte) error {
 	if s.file == "" {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(s.file), 0o700); err != nil {
-		return err
-	}
-	pending, err := file{s.file, data, 0o600}.prepare()
-	if err != nil {
-		return fmt.Errorf("keep it in %q: %w", s.file, bareCause(err))
-	}
-	defer pending.Cleanup()
-	if err := pending.CloseAtomicallyReplace(); err != nil {
+	if err := storeFile(s.file, data); err != nil {
 		return fmt.Errorf("keep it in %q: %w", s.file, err)
 	}
-	return syncFolder(filepath.Dir(s.file))
+	return nil
 }
 
 // expired is an error if the server publishes nothing that still holds.

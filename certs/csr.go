@@ -9,7 +9,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 )
 
@@ -93,24 +92,7 @@ func requestTemplate(r Request) (*x509.CertificateRequest, error) {
 // it, to NAME.key; keyPath is empty if none was. Both are written or neither. Without force, a file that is there
 // already is an error (fs.ErrExist) that names it.
 func (r *CSR) Write(dir string, force bool) (requestPath, keyPath string, err error) {
-	made, err := makeFolders(dir)
-	if err != nil {
-		return "", "", fmt.Errorf("make folder %q: %w", dir, bareCause(err))
-	}
-	base := filepath.Join(dir, safeFileName(r.fileName))
-	requestPath = base + ".csr"
-	files := []file{{requestPath, r.RequestPEM, 0o644}}
-	if r.KeyPEM != nil {
-		keyPath = base + ".key"
-		files = append([]file{{keyPath, r.KeyPEM, 0o600}}, files...)
-	}
-	if err := writeFiles(files, force); err != nil {
-		for _, folder := range made {
-			os.Remove(folder)
-		}
-		return "", "", err
-	}
-	return requestPath, keyPath, nil
+	return writeWithKey(file{filepath.Join(dir, safeFileName(r.fileName)+".csr"), r.RequestPEM, 0o644}, r.KeyPEM, force)
 }
 
 // LoadKey reads a private key from a file: PEM or DER, encrypted perhaps, or PKCS#12. ask is for its passphrase; nil:

@@ -86,14 +86,8 @@ func (l *Ledger) revoke(c *x509.Certificate, reason int) (r RevokedCertificate, 
 		revokedAt: time.Now().UTC().Format(time.RFC3339), revokedReason: strconv.Itoa(reason),
 		revokedIssuer: hex.EncodeToString(issuer),
 	}})
-	made, err := makeFolders(filepath.Dir(path))
-	if err != nil {
+	if err := makeFoldersDurably(filepath.Dir(path)); err != nil {
 		return r, false, fmt.Errorf("make folder %q: %w", filepath.Dir(path), bareCause(err))
-	}
-	for _, folder := range made {
-		if err := syncFolder(filepath.Dir(folder)); err != nil {
-			return r, false, err
-		}
 	}
 	err = writeFiles([]file{{path, content, 0o600}}, false)
 	if was = errors.Is(err, fs.ErrExist); err != nil && !was {

@@ -59,14 +59,8 @@ func OpenFileStorage(dir string) (*FileStorage, error) {
 }
 
 func (s *FileStorage) prepare() error {
-	made, err := makeFolders(s.dir)
-	if err != nil {
+	if err := makeFoldersDurably(s.dir); err != nil {
 		return err
-	}
-	for _, folder := range made {
-		if err := syncFolder(filepath.Dir(folder)); err != nil {
-			return err
-		}
 	}
 	if err := closeToOthers(s.dir); err != nil {
 		return err

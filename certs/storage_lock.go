@@ -17,25 +17,21 @@ const (
 
 // Lock waits for the lock of that name, until ctx ends.
 func (s *FileStorage) Lock(ctx context.Context, name string) error {
-	for wait := firstLockPoll; ; wait = min(2*wait, lastLockPoll) {
-		if ok, err := s.TryLock(ctx, name); ok || err != nil {
-			return err
-		}
-		if err := waitFor(ctx, wait); err != nil {
-			return fmt.Errorf("lock %q: %w", name, err)
-		}
-	}
+	return pollLock(ctx, func() (bool, error) { return s.TryLock(ctx, name) })
 }
 
-// waitFor waits for that long, or until ctx ends.
-func waitFor(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// pollLock tries until it takes the lock, or try has an error: it has to say that ctx has ended.
+func pollLock(ctx context.Context, try func() (bool, error)) error {
+	for wait := firstLockPoll; ; wait = min(2*wait, lastLockPoll) {
+		if ok, err := try(); ok || err != nil {
+			return err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
 	}
 }
 

@@ -84,14 +84,11 @@ func (t *TicketKeys) load(ctx context.Context, sealed *sealedValue) ([]byte, err
 	if plain, err := sealed.open(value); err == nil {
 		return plain, nil
 	}
-	aside := sealed.storageKey + damagedSuffix
-	if err := t.storage.Store(ctx, aside, value); err != nil {
+	aside, err := moveAside(ctx, t.storage, []string{sealed.storageKey}, [][]byte{value})
+	if err != nil {
 		return nil, err
 	}
-	if err := t.storage.Delete(ctx, sealed.storageKey); err != nil {
-		return nil, err
-	}
-	t.warn(fmt.Sprintf("the stored ticket keys are damaged: moved aside to %s; clients begin new sessions", aside))
+	t.warn(fmt.Sprintf("the stored ticket keys are damaged: moved aside to %s; clients begin new sessions", aside[0]))
 	return nil, nil
 }
 
@@ -129,7 +126,7 @@ func (t *TicketKeys) readKeyFile() ([]byte, error) {
 }
 
 func (t *TicketKeys) makeKeyFile() error {
-	if _, err := makeFolders(filepath.Dir(t.keyFile)); err != nil {
+	if err := makeFoldersDurably(filepath.Dir(t.keyFile)); err != nil {
 		return err
 	}
 	return writeFiles([]file{{t.keyFile, fmt.Appendf(nil, "%x\n", newSecret()), 0o600}}, false)

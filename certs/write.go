@@ -148,32 +148,34 @@ func keepCopy(path string) (backup string, err error) {
 // Both are written or neither; without a key, keyPath is empty. Without force, a file that is there already is an error
 // (fs.ErrExist) that names it.
 func (i *Issued) Write(dir string, force bool) (certPath, keyPath string, err error) {
+	return writeWithKey(file{filepath.Join(dir, safeFileName(i.fileName)+".pem"), i.CertPEM, 0o644}, i.KeyPEM, force)
+}
+
+// writeWithKey writes f, and key beside it if that is not nil: all or nothing, new folders too.
+func writeWithKey(f file, key []byte, force bool) (path, keyPath string, err error) {
+	dir := filepath.Dir(f.path)
 	made, err := makeFolders(dir)
 	if err != nil {
 		return "", "", fmt.Errorf("make folder %q: %w", dir, bareCause(err))
 	}
-	base := filepath.Join(dir, safeFileName(i.fileName))
-	certPath = base + ".pem"
-	files := []file{{certPath, i.CertPEM, 0o644}}
-	if i.KeyPEM != nil {
-		keyPath = base + ".key"
-		files = append([]file{{keyPath, i.KeyPEM, 0o600}}, files...)
+	files := []file{f}
+	if key != nil {
+		keyPath = strings.TrimSuffix(f.path, filepath.Ext(f.path)) + ".key"
+		files = []file{{keyPath, key, 0o600}, f}
 	}
-	err = writeFiles(files, force)
-	if err != nil {
+	if err := writeFiles(files, force); err != nil {
 		for _, folder := range made {
 			os.Remove(folder)
 		}
 		return "", "", err
 	}
-	return certPath, keyPath, nil
+	return f.path, keyPath, nil
 }
 
 // storeFile writes a file that is private (0600), over one that is there, and makes the folders above it that are
 // missing (0700).
 func storeFile(path string, content []byte) error {
-	made, err := makeFolders(filepath.Dir(path))
-	if err != nil {
+	if err := makeFoldersDurably(filepath.Dir(path)); err != nil {
 		return bareCause(err)
 	}
 	pending, err := file{path, content, 0o600}.prepare()
@@ -184,9 +186,18 @@ func storeFile(path string, content []byte) error {
 	if err := pending.CloseAtomicallyReplace(); err != nil {
 		return bareCause(err)
 	}
-	for _, folder := range append(made, path) {
+	return bareCause(syncFolder(filepath.Dir(path)))
+}
+
+// makeFoldersDurably is makeFolders with the folders on the disk when it returns.
+func makeFoldersDurably(dir string) error {
+	made, err := makeFolders(dir)
+	if err != nil {
+		return err
+	}
+	for _, folder := range made {
 		if err := syncFolder(filepath.Dir(folder)); err != nil {
-			return bareCause(err)
+			return err
 		}
 	}
 	return nil
