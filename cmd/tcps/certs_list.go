@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -29,7 +28,7 @@ func (p *program) certsListCommand() *cli.Command {
 	return &cli.Command{
 		Name: "list", Usage: "list what was issued", UsageText: listUsage, Action: p.certsList,
 		Flags: []cli.Flag{
-			boolFlag("Output", "json", "as JSON, version 1"),
+			jsonFlag(),
 			stateFlag(),
 		},
 	}
@@ -53,16 +52,13 @@ type listedRevoking struct {
 	Reason int       `json:"reason"` // RFC 5280, 5.3.1
 }
 
-// listings are where the lines of the list come from.
-var listings = []func(*cli.Context) ([]listed, error){listAuthority, listACME}
-
 func (p *program) certsList(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
 	}
 	all := []listed{}
 	var missing error // where nothing can have been issued yet
-	for _, listing := range listings {
+	for _, listing := range []func(*cli.Context) ([]listed, error){listAuthority, listACME} {
 		some, err := listing(c)
 		if errors.Is(err, fs.ErrNotExist) {
 			missing = err
@@ -76,9 +72,7 @@ func (p *program) certsList(c *cli.Context) error {
 	}
 	slices.SortStableFunc(all, func(a, b listed) int { return a.Until.Compare(b.Until) })
 	if c.Bool("json") {
-		encoder := json.NewEncoder(p.out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(struct {
+		return p.printJSON(struct {
 			Version      int      `json:"version"`
 			Certificates []listed `json:"certificates"`
 		}{1, all})

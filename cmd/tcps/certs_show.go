@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -32,11 +31,6 @@ func (p *program) certsShowCommand() *cli.Command {
 			stateFlag(),
 		}, passphraseFlags()...),
 	}
-}
-
-// jsonFlag belongs to commands that report something.
-func jsonFlag() cli.Flag {
-	return boolFlag("Output", "json", "print one JSON object; its names stay as they are while its version is the same")
 }
 
 func (p *program) certsShow(c *cli.Context) error {
@@ -100,17 +94,6 @@ func (p *program) describeOptions(c *cli.Context) (options certs.DescribeOptions
 		return passphrase, err
 	}
 	return options, nil
-}
-
-// printJSON prints what a command reports as one object.
-func (p *program) printJSON(v any) error {
-	encoder := json.NewEncoder(p.out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(v); err != nil {
-		return failure(err)
-	}
-	return nil
 }
 
 // authoritiesOf loads --ca.

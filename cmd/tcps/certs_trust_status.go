@@ -37,7 +37,7 @@ type storeReport struct {
 }
 
 func reportOf(root *x509.Certificate) rootReport {
-	return rootReport{certs.DescribeCertificate(root, root.NotBefore).Subject, certs.Fingerprint(root), certs.CheckConstrained(root) == nil}
+	return rootReport{subjectOf(root), certs.Fingerprint(root), certs.CheckConstrained(root) == nil}
 }
 
 // trustStatus needs no authority: it also shows what is left of old ones.

@@ -160,16 +160,7 @@ func (r *reloader) wanted() []wanted {
 
 // warnHourly warns of certificates that will end soon, until ctx ends.
 func (r *reloader) warnHourly(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			r.warnNow(ctx)
-		case <-ctx.Done():
-			return
-		}
-	}
+	every(ctx, time.Hour, func() { r.warnNow(ctx) })
 }
 
 // changed proves what a Manager has obtained or renewed.
@@ -183,8 +174,8 @@ func (r *reloader) changed(name string, _ *x509.Certificate) {
 	r.prover.prove(context.Background(), names)
 }
 
-// A reload between asking and looking would look like a wrong certificate.
-
+// proveNow proves every name. A reload between asking and looking would look like
+// a wrong certificate, so none can come between.
 func (r *reloader) proveNow(ctx context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"tcps/certs"
 	"tcps/tlsserver"
@@ -164,6 +165,20 @@ func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher, hangups <-
 		select {
 		case <-hangups:
 			r.reload("SIGHUP")
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// every calls do after each period, until ctx ends.
+func every(ctx context.Context, period time.Duration, do func()) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			do()
 		case <-ctx.Done():
 			return
 		}

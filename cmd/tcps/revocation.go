@@ -196,21 +196,14 @@ func (r *reloader) fetched(f certs.CRLFetch) {
 // warnHourly warns when there is more to warn of than before, and every hour.
 func warnHourly(ctx context.Context, warnings func() []string, warn func([]string)) {
 	said, at := len(warnings()), time.Now() // loading has said it
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
+	every(ctx, time.Minute, func() {
 		now := warnings()
 		if len(now) > said || time.Since(at) >= time.Hour {
 			warn(now)
 			at = time.Now()
 		}
 		said = len(now)
-	}
+	})
 }
 
 // checkInsecure refuses what cannot be asked together with --insecure.
