@@ -14,7 +14,7 @@ import (
 	"tcps/internal/endpoint"
 )
 
-const acmeCategory = "ACME"
+const acmeCategory = "Certificates by ACME"
 
 func acmeFlags() []cli.Flag {
 	return []cli.Flag{
@@ -29,7 +29,7 @@ func acmeFlags() []cli.Flag {
 		stringFlag(acmeCategory, "acme-profile", "", "`PROFILE` of the certificate, as the authority offers them"),
 		stringFlag(acmeCategory, "acme-challenge", string(certs.TLSALPN), "`WAY` to prove that the names are ours: tls-alpn (on the service's own listener), http, dns"),
 		stringFlag(acmeCategory, "acme-http", ":80", "`ADDRESS` to answer the http challenge on"),
-		stringFlag(acmeCategory, "acme-dns-provider", "", "`PROVIDER` that writes the records of the dns challenge: "+strings.Join(dnsProviders(), ", ")+" (credentials: see below)"),
+		stringFlag(acmeCategory, "acme-dns-provider", "", "`PROVIDER` that writes the records of the dns challenge: "+strings.Join(dnsProviders(), ", ")+" (credentials: see above)"),
 		listFlag(acmeCategory, "acme-dns-resolver", "`ADDRESS` of the name server to ask for the records, instead of the system's"),
 		boolFlag(acmeCategory, "acme-on-demand", "obtain certificates for further names when a client asks for one"),
 		listFlag(acmeCategory, "acme-allow", "`PATTERN` of the names that --acme-on-demand may obtain, * within one label: *.example.org"),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -12,11 +13,9 @@ import (
 	"github.com/libdns/route53"
 )
 
-// The providers of the dns challenge take their credentials from the
-// environment, under the names that each provider's own tools use: on a command
-// line they could be read by every user of the machine.
-
-// dnsVariables are the variables of each provider; the first ones are needed.
+// dnsVariables are the variables of the environment that each provider of the
+// dns challenge takes its credentials from, under the names that its own tools
+// use: on a command line every user of the machine could read them.
 var dnsVariables = map[string]struct{ needed, more []string }{
 	"rfc2136":    {needed: []string{"RFC2136_NAMESERVER", "RFC2136_TSIG_KEY", "RFC2136_TSIG_SECRET"}, more: []string{"RFC2136_TSIG_ALGORITHM"}},
 	"cloudflare": {needed: []string{"CLOUDFLARE_API_TOKEN"}, more: []string{"CLOUDFLARE_ZONE_TOKEN"}},
@@ -24,6 +23,19 @@ var dnsVariables = map[string]struct{ needed, more []string }{
 }
 
 func dnsProviders() []string { return []string{"rfc2136", "cloudflare", "route53"} }
+
+// dnsUsage is a line of help for each provider.
+func dnsUsage() string {
+	var lines []string
+	for _, name := range dnsProviders() {
+		words := slices.Clone(dnsVariables[name].needed)
+		for _, variable := range dnsVariables[name].more {
+			words = append(words, "["+variable+"]")
+		}
+		lines = append(lines, fmt.Sprintf("  %-11s %s", name, strings.Join(words, " ")))
+	}
+	return strings.Join(lines, "\n")
+}
 
 func dnsProvider(name string) (certmagic.DNSProvider, error) {
 	variables, ok := dnsVariables[name]

@@ -15,7 +15,7 @@ import (
 	"tcps/certs"
 )
 
-const managedCategory = "Certificates that look after themselves"
+const managedCategory = "Certificates by the local authority"
 
 // managedFlags are those of certificates that nobody has to make or renew.
 func managedFlags() []cli.Flag {

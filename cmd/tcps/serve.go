@@ -31,12 +31,18 @@ Examples:
   tcps serve --cert server.p12 --passphrase-file secret
   tcps serve --client-ca ca.pem --allow-cn billing --allow-cn reports
   tcps serve --client-ca ca.pem --crl revoked.pem
+  tcps serve --local db.internal --listen :8443
+  tcps serve --acme www.example.org --acme-agree --listen :443
   tcps serve --listen tcps://:8443 --listen 'unixs:///run/tcps.sock?mode=0660'
 
 The first SIGINT or SIGTERM stops accepting and lets connections end within
 --drain, a second one ends at once. SIGHUP reads the files of certificates and
 revocation lists anew, which also happens by itself when they change. Clients
-that are revoked then are cut off (--on-revoke).`
+that are revoked then are cut off (--on-revoke).
+
+A provider of the dns challenge (--acme-dns-provider) takes its credentials from
+the environment:
+`
 
 // greeting is what greet says: the words of the tutorial that tcps grew from.
 const greeting = "hello\r\n"
@@ -51,7 +57,7 @@ func (p *program) serveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "serve",
 		Usage:     "serve TLS: greet, echo or discard",
-		UsageText: serveUsage,
+		UsageText: serveUsage + dnsUsage(),
 		Action:    p.serve,
 		Flags: append([]cli.Flag{
 			&cli.StringSliceFlag{
