@@ -15,13 +15,15 @@ Examples:
   tcps certs init --permit example.org         the local authority
   tcps certs issue db.internal 10.0.0.5        a server's certificate
   tcps certs issue --client alice email:alice@home.internal
-  tcps certs trust                             this machine trusts the authority
+  tcps certs csr www.example.org               a request, for another authority
   tcps certs renew db.internal.pem             another one like it
   tcps certs revoke alice.pem
+  tcps certs crl                               the list of what was revoked
   tcps certs list
   tcps certs show db.internal.pem
   tcps certs verify --name db.internal db.internal.pem
-  tcps certs export --p12 db.internal.pem db.internal.key`
+  tcps certs export --p12 db.internal.pem db.internal.key
+  tcps certs trust                             this machine trusts the authority`
 
 // certificateCategory heads the flags that say what a certificate is to be.
 const certificateCategory = "Certificate"
@@ -35,16 +37,16 @@ func (p *program) certsCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			p.certsInitCommand(),
 			p.certsIssueCommand(),
+			p.certsCSRCommand(),
 			p.certsRenewCommand(),
 			p.certsRevokeCommand(),
 			p.certsCRLCommand(),
 			p.certsListCommand(),
 			p.certsShowCommand(),
 			p.certsVerifyCommand(),
-			p.certsCSRCommand(),
+			p.certsExportCommand(),
 			p.certsTrustCommand(),
 			p.certsUntrustCommand(),
-			p.certsExportCommand(),
 		},
 	}
 }

@@ -13,8 +13,9 @@ const showUsage = `tcps certs show [FLAG…] FILE…
 
 Says what a file holds and what is wrong with it: certificates and their chain,
 private keys (what kind, never more), signing requests, revocation lists; PEM,
-DER or PKCS#12. What is encrypted is opened if a passphrase is given. FILE - is standard input. It judges nothing: its exit status is 0 for
-whatever it could read ("tcps certs verify" judges).
+DER or PKCS#12. What is encrypted is opened if a passphrase is given. FILE - is
+standard input. It judges nothing: its exit status is 0 for whatever it could
+read ("tcps certs verify" judges).
 
 Examples:
   tcps certs show server.pem server.key

@@ -28,8 +28,8 @@ const connectUsage = `tcps connect [FLAG…] ENDPOINT
 Sends standard input to a server and prints what it says, over TLS (tcps://,
 the default; unixs://) or plain (tcp://, unix://). It verifies the server's
 certificate against the system's authorities and the local one (if that is
-constrained to local names, and the user's own), or against --ca instead. At the end of input it ends its sending side, and reads on to the
-server's end.
+constrained to local names, and the user's own), or against --ca instead. At the
+end of input it ends its sending side, and reads on to the server's end.
 
 Examples:
   tcps connect localhost:8120

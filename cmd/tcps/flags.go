@@ -177,10 +177,8 @@ func (b *byteSize) String() string {
 	}
 }
 
-const stateUsage = "`DIR` in which the local authority is kept"
-
 func stateFlag() *cli.GenericFlag {
-	f := stringFlag("State", "state", "", stateUsage)
+	f := stringFlag("State", "state", "", "`DIR` of the local authority and of what serve keeps: certificates, ticket keys, revocation lists")
 	f.DefaultText = "$STATE_DIRECTORY, $XDG_DATA_HOME/tcps or ~/.local/share/tcps"
 	return f
 }
