@@ -1,10 +1,13 @@
 // Package certs is where a server and a client get their certificates from: files that are reloaded when they change
-// (LoadFiles, Watcher), certificates in memory (Static), and a certificate authority of our own that is
-// constrained to local names (OpenOrCreateAuthority). It also reads certificate authorities (LoadPool), names what
-// is wrong with a file, and says in words what a certificate is (Describe).
+// (LoadFiles, Watcher), certificates in memory (Static), and certificates that look after themselves (Manager), whether
+// an ACME authority issues them or one of our own that is constrained to local names (OpenOrCreateAuthority). It also
+// reads certificate authorities (LoadPool), knows what was revoked (LoadRevocation), judges chains (Verify), names what
+// is wrong with a file, and says in words what it holds (DescribeFile).
 //
-// All values are immutable once made and may be used by many goroutines at once. The package logs nothing, reads no
-// environment, and starts no goroutine except inside Watcher.Run, which ends them before it returns.
+// Values may be used by many goroutines at once unless they say otherwise, and what is read from files never changes:
+// to follow the files, read them anew. The package logs only to the Logger of a Manager, reads of the environment only
+// the proxies that ACME goes through, and starts goroutines only inside Watcher.Run and between Start and Close of a
+// Manager. These end before Run and Close return, but for the rate limiter of certmagic, which nothing ends.
 package certs
 
 import (
