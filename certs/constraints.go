@@ -130,6 +130,15 @@ func (c *constraints) apply(template *x509.Certificate) {
 	template.PermittedURIDomains = hosts
 }
 
+// copyConstraints repeats the constraints of a root in a certificate below it: Java does not look at those of the root.
+func copyConstraints(to, from *x509.Certificate) {
+	to.PermittedDNSDomainsCritical = from.PermittedDNSDomainsCritical
+	to.PermittedDNSDomains, to.ExcludedDNSDomains = from.PermittedDNSDomains, from.ExcludedDNSDomains
+	to.PermittedIPRanges, to.ExcludedIPRanges = from.PermittedIPRanges, from.ExcludedIPRanges
+	to.PermittedEmailAddresses, to.ExcludedEmailAddresses = from.PermittedEmailAddresses, from.ExcludedEmailAddresses
+	to.PermittedURIDomains, to.ExcludedURIDomains = from.PermittedURIDomains, from.ExcludedURIDomains
+}
+
 // CheckConstrained says what a root may sign for without bounds, or nil if it may sign for certain names only: then
 // whoever steals its key cannot impersonate everybody to those who trust it. The extension has to be critical, and each
 // kind of name restricted.
