@@ -130,7 +130,8 @@ func (c *constraints) apply(template *x509.Certificate) {
 	template.PermittedURIDomains = hosts
 }
 
-// copyConstraints repeats the constraints of a root in a certificate below it: Java does not look at those of the root.
+// copyConstraints repeats the constraints of a root in the one that follows it, or in a certificate below it: Java does
+// not look at those of the root.
 func copyConstraints(to, from *x509.Certificate) {
 	to.PermittedDNSDomainsCritical = from.PermittedDNSDomainsCritical
 	to.PermittedDNSDomains, to.ExcludedDNSDomains = from.PermittedDNSDomains, from.ExcludedDNSDomains

@@ -71,13 +71,7 @@ func (a *Authority) nextRoot(o AuthorityOptions) (signer, error) {
 		}
 		return newRoot(machineOf(a.root), o.KeyType, c.apply)
 	}
-	return newRoot(machineOf(a.root), o.KeyType, func(t *x509.Certificate) {
-		t.PermittedDNSDomainsCritical = a.root.PermittedDNSDomainsCritical
-		t.PermittedDNSDomains, t.ExcludedDNSDomains = a.root.PermittedDNSDomains, a.root.ExcludedDNSDomains
-		t.PermittedIPRanges, t.ExcludedIPRanges = a.root.PermittedIPRanges, a.root.ExcludedIPRanges
-		t.PermittedEmailAddresses, t.ExcludedEmailAddresses = a.root.PermittedEmailAddresses, a.root.ExcludedEmailAddresses
-		t.PermittedURIDomains, t.ExcludedURIDomains = a.root.PermittedURIDomains, a.root.ExcludedURIDomains
-	})
+	return newRoot(machineOf(a.root), o.KeyType, func(t *x509.Certificate) { copyConstraints(t, a.root) })
 }
 
 // rollTo writes the new root. Each step leaves an authority that works: until root.pem changes it is the old one, and
