@@ -60,34 +60,20 @@ func (d *demand) matches(name string) bool {
 // take reports whether one more name may be obtained now.
 func (d *demand) take() bool { return d != nil && d.limit.Allow() }
 
-// stored lists the names that earlier runs obtained: they go on being renewed.
+// stored lists the names that earlier runs obtained: they go on being renewed. What nobody has renewed for long is left
+// out: nobody has asked for it either.
 func (d *demand) stored(ctx context.Context, m *Manager) []string {
-	prefix := certmagic.StorageKeys.CertsPrefix(m.magic.Issuers[0].IssuerKey())
-	keys, err := m.Storage.List(ctx, prefix, true)
-	if err != nil {
-		return nil // there are none yet
-	}
 	var names []string
-	for _, key := range keys {
-		if path.Ext(key) != ".crt" {
-			continue
-		}
-		data, err := m.Storage.Load(ctx, key)
-		if err != nil {
-			continue
-		}
-		found, err := parsePEM(key, data)
-		if err != nil || len(found.certificates) == 0 {
-			continue
-		}
-		for _, name := range ServerNames(found.certificates[0]) {
-			if d.matches(name) && !slices.Contains(m.names, name) && !slices.Contains(names, name) && freshEnough(found.certificates[0]) {
+	add := func(_ string, leaf *x509.Certificate) {
+		for _, name := range ServerNames(leaf) {
+			if d.matches(name) && !slices.Contains(m.names, name) && !slices.Contains(names, name) && time.Now().Before(leaf.NotAfter) {
 				names = append(names, name)
 			}
 		}
 	}
+	prefix := certmagic.StorageKeys.CertsPrefix(m.magic.Issuers[0].IssuerKey())
+	if err := eachStored(ctx, m.Storage, prefix, add); err != nil {
+		m.logger().Error("the storage could not be checked", "err", err)
+	}
 	return names
 }
-
-// freshEnough leaves out what nobody has renewed for long: nobody has asked for it either.
-func freshEnough(c *x509.Certificate) bool { return time.Now().Before(c.NotAfter) }

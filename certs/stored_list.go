@@ -25,33 +25,41 @@ type StoredCertificate struct {
 
 // StoredCertificates lists what Managers keep in a storage. What is damaged is left out: a Manager tells of it.
 func StoredCertificates(ctx context.Context, storage certmagic.Storage) ([]StoredCertificate, error) {
-	keys, err := storage.List(ctx, "certificates", true)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	} else if err != nil {
+	var all []StoredCertificate
+	err := eachStored(ctx, storage, "certificates", func(key string, leaf *x509.Certificate) {
+		issuer := path.Base(path.Dir(path.Dir(key)))
+		all = append(all, StoredCertificate{
+			Certificate: leaf, Issuer: issuer, ByAuthority: strings.HasPrefix(issuer, authorityKeyPrefix),
+			Renewal: renewalOf(ctx, storage, strings.TrimSuffix(key, ".crt")+".json", leaf),
+		})
+	})
+	if err != nil {
 		return nil, fmt.Errorf("list stored certificates: %w", err)
 	}
-	var all []StoredCertificate
+	return all, nil
+}
+
+// eachStored calls do for each certificate under prefix that is whole, with its key there.
+func eachStored(ctx context.Context, storage certmagic.Storage, prefix string, do func(key string, leaf *x509.Certificate)) error {
+	keys, err := storage.List(ctx, prefix, true)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	for _, key := range keys {
-		base, ok := strings.CutSuffix(key, ".crt")
-		if !ok {
+		if path.Ext(key) != ".crt" {
 			continue
 		}
 		data, err := storage.Load(ctx, key)
 		if err != nil {
 			continue // it may have been replaced meanwhile
 		}
-		found, err := parsePEM(key, data)
-		if err != nil || len(found.certificates) == 0 {
-			continue
+		if found, err := parsePEM(key, data); err == nil && len(found.certificates) > 0 {
+			do(key, found.certificates[0])
 		}
-		leaf, issuer := found.certificates[0], path.Base(path.Dir(path.Dir(key)))
-		all = append(all, StoredCertificate{
-			Certificate: leaf, Issuer: issuer, ByAuthority: strings.HasPrefix(issuer, authorityKeyPrefix),
-			Renewal: renewalOf(ctx, storage, base+".json", leaf),
-		})
 	}
-	return all, nil
+	return nil
 }
 
 // renewalOf is when a certificate is to be renewed; its description has what the authority asked for (RFC 9773).
