@@ -103,6 +103,14 @@ func TestIntermediateRenewsItselfOnceForAllProcesses(t *testing.T) {
 	if len(a.Warnings()) != 0 {
 		t.Errorf("warns %q", a.Warnings())
 	}
+	for _, path := range dated {
+		if strings.HasSuffix(path, ".key") {
+			must(t, os.Remove(path))
+		}
+	}
+	if lists, err = a.RevocationLists(0); err != nil || len(lists) != 2 {
+		t.Errorf("%d lists, %v; want those of the intermediate and the root, whose keys are here", len(lists), err)
+	}
 }
 
 func TestIntermediateThatCannotRenewSaysWhatToDo(t *testing.T) {
