@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -131,6 +132,25 @@ func (l *Ledger) revoke(c *x509.Certificate, reason int) (r RevokedCertificate, 
 	}
 	r, err = e.revoked()
 	return r, was, err
+}
+
+// copyRevoked copies the records of what the authority at from has taken back into the folder of another.
+func copyRevoked(from, to string) error {
+	entries, err := readLedgerFolder(RevokedPath(from))
+	if err != nil {
+		return err
+	}
+	if exists(RevokedPath(from)) {
+		if err := os.Mkdir(RevokedPath(to), 0o700); err != nil {
+			return bareCause(err)
+		}
+	}
+	var files []file
+	for _, e := range entries {
+		content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: e.certificate.Raw, Headers: e.headers})
+		files = append(files, file{filepath.Join(RevokedPath(to), filepath.Base(e.path)), content, 0o600})
+	}
+	return writeFiles(files, false)
 }
 
 // CheckIssued is an error if Revoke will refuse c.
