@@ -60,21 +60,24 @@ const (
 func RevokedPath(dir string) string { return filepath.Join(dir, revokedFolder) }
 
 // ReadRevoked returns what the authority at dir has taken back, sorted by serial number. It needs no key. A record that
-// is damaged or cannot be read is an error: what it says is not to be forgotten. Nothing revoked yet is none.
+// is damaged or cannot be read is an error: what it says is not to be forgotten; the others are returned beside it.
+// Nothing revoked yet is none.
 func ReadRevoked(dir string) ([]RevokedCertificate, error) {
-	entries, err := readLedgerFolder(RevokedPath(dir))
-	if err != nil {
-		return nil, fmt.Errorf("read what is revoked: %w", err)
-	}
+	entries, damaged := readLedgerFolder(RevokedPath(dir))
 	var all []RevokedCertificate
 	for _, e := range entries {
 		r, err := e.revoked()
-		if err != nil {
-			return nil, fmt.Errorf("read what is revoked: %w", err)
+		switch {
+		case err == nil:
+			all = append(all, r)
+		case damaged == nil:
+			damaged = err
 		}
-		all = append(all, r)
 	}
 	slices.SortFunc(all, func(a, b RevokedCertificate) int { return a.Serial.Cmp(b.Serial) })
+	if damaged != nil {
+		return all, fmt.Errorf("read what is revoked: %w", damaged)
+	}
 	return all, nil
 }
 

@@ -170,11 +170,28 @@ func (r *reloader) reloadListsLocked(why string) {
 	trust := *r.trust
 	if err := r.apply(&trust); err != nil {
 		r.log.Error("reload refused, the old revocation lists go on counting", "cause", why, "err", err)
+		r.heedRevoked()
 		return
 	}
 	if trust.Revocation != nil {
 		r.log.Info("revocation lists reloaded", "cause", why)
 	}
+}
+
+// heedRevoked adds what the local authority has revoked, as far as it can be
+// read, to what goes on counting.
+func (r *reloader) heedRevoked() {
+	if r.config.revocation.revoked == nil {
+		return
+	}
+	revoked, _ := r.config.revocation.revoked() // the refused reload has told of the error
+	trust := *r.trust
+	trust.Revocation = trust.Revocation.Revoking(revoked)
+	if err := r.server.SetTrust(&trust); err != nil {
+		r.log.Error("what the local authority has revoked does not count", "err", err)
+		return
+	}
+	r.trust = &trust
 }
 
 // watchLists fetches lists, and warns of those that have expired, until ctx ends.
