@@ -285,6 +285,20 @@ func TestAWriteThatFailsLeavesNothingBehind(t *testing.T) {
 	wantEmpty(t, dir, "a.test.pem")
 }
 
+func TestAWriteReplacesNoDevice(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there a device has no folder")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "crl.pem")
+	must(t, os.Symlink(os.DevNull, path))
+	wantError(t, certs.WriteFile(path, []byte("list")), "crl.pem", "device")
+	if target, err := os.Readlink(path); err != nil || target != os.DevNull {
+		t.Errorf("it leads to %q, %v", target, err)
+	}
+	wantEmpty(t, dir, "crl.pem")
+}
+
 func TestNamesOfFilesAreSafe(t *testing.T) {
 	a := newAuthority(t)
 	for _, test := range []struct {

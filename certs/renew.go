@@ -83,7 +83,19 @@ func (a *Authority) renew(p Pair, r Renewal) (*Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	return issued, p.replace(issued, seal)
+	return issued, a.replace(p, issued, seal)
+}
+
+// replace is Pair.replace, one after the other: who renews the same files at once leaves a pair of one of them.
+func (a *Authority) replace(p Pair, issued *Issued, seal []byte) error {
+	if a.ledger != nil {
+		unlock, err := lockAuthority(a.ledger.dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	return p.replace(issued, seal)
 }
 
 func exists(path string) bool {
@@ -110,6 +122,8 @@ func (a *Authority) checkRenewable(c *x509.Certificate) error {
 		return errors.New("it is an authority's: an intermediate renews itself, tcps certs init --rollover makes a new root")
 	case a.ledger.isRevoked(c):
 		return errors.New("it is revoked: issue another one with tcps certs issue")
+	case time.Since(c.NotAfter) >= keptExpired:
+		return fmt.Errorf("it expired %s, and whether it was revoked is on record no more: issue one like it with tcps certs issue", moment(c.NotAfter, time.Now()))
 	case a.ledger == nil:
 		return nil
 	}
