@@ -67,13 +67,13 @@ type gatedACME struct {
 
 func (i gatedIssuer) IssuerKey() string { return i.inner.IssuerKey() }
 
-// PreCheck lets an issuer refuse names that it never signs for.
-func (i gatedIssuer) PreCheck(ctx context.Context, names []string, interactive bool) error {
+// PreCheck lets an issuer refuse names that it never signs for. Nobody is asked at a terminal, whatever certmagic says.
+func (i gatedIssuer) PreCheck(ctx context.Context, names []string, _ bool) error {
 	checker, ok := i.inner.(certmagic.PreChecker)
 	if !ok {
 		return nil
 	}
-	if err := checker.PreCheck(ctx, names, interactive); err != nil {
+	if err := checker.PreCheck(ctx, names, false); err != nil {
 		for _, name := range names {
 			err = i.gate.fail(ctx, name, err)
 		}
