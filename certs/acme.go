@@ -179,7 +179,7 @@ type ChallengeSource interface {
 // ChallengeConfig answers the tls-alpn challenge: hellos that offer acme-tls/1 and nothing else (RFC 8737, 3).
 func (m *Manager) ChallengeConfig(hello *tls.ClientHelloInfo) *tls.Config {
 	a, ok := m.Issuer.(*ACME)
-	if !ok || cmp.Or(a.Challenge, TLSALPN) != TLSALPN || hello.ServerName == "" {
+	if !ok || !m.ready.Load() || cmp.Or(a.Challenge, TLSALPN) != TLSALPN || hello.ServerName == "" {
 		return nil
 	}
 	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acmez.ACMETLS1Protocol {
@@ -193,10 +193,10 @@ func (m *Manager) ChallengeConfig(hello *tls.ClientHelloInfo) *tls.Config {
 	}
 }
 
-// HTTPHandler answers the http challenge, and everything else with 404. Call it after Start.
+// HTTPHandler answers the http challenge, and everything else with 404: all of it if it is called before Start.
 func (m *Manager) HTTPHandler() http.Handler {
 	a, ok := m.Issuer.(*ACME)
-	if !ok || a.used == nil {
+	if !ok || !m.ready.Load() {
 		return http.NotFoundHandler()
 	}
 	return a.used.HTTPChallengeHandler(http.NotFoundHandler())

@@ -277,6 +277,46 @@ func TestWhatAManagerCannotDoIsSaidAtTheStart(t *testing.T) {
 	}
 }
 
+// A server has its source before that starts, since an ACME authority connects to it.
+func TestAManagerIsAskedBeforeAndWhileItStarts(t *testing.T) {
+	m := newManager(t, newAuthority(t), t.TempDir(), 0, "localhost")
+	if _, err := served(t, m, "localhost"); err == nil || !strings.Contains(err.Error(), "has not started") {
+		t.Errorf("before the start: %v", err)
+	}
+	if leaves := m.Leaves(); len(leaves) > 0 {
+		t.Errorf("before the start there is %v", leaves)
+	}
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for range 1000 {
+			m.Certificate(&tls.ClientHelloInfo{ServerName: "localhost"})
+			m.ChallengeConfig(&tls.ClientHelloInfo{})
+			m.HTTPHandler()
+		}
+	}()
+	start(t, m)
+	<-asked
+}
+
+func TestAManagerStartsOnce(t *testing.T) {
+	m := newManager(t, newAuthority(t), t.TempDir(), 0, "example.com")
+	if err := m.Start(t.Context()); err == nil {
+		t.Fatal("a name that is not permitted was obtained")
+	}
+	m.Names = []string{"localhost"}
+	if err := m.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "started before") {
+		t.Errorf("after a start that failed: %v", err)
+	}
+	running := start(t, newManager(t, newAuthority(t), t.TempDir(), 0, "localhost"))
+	if err := running.Start(t.Context()); err == nil {
+		t.Error("it was started twice")
+	}
+	if _, err := served(t, running, "localhost"); err != nil {
+		t.Errorf("after the second start: %v", err)
+	}
+}
+
 // An ACME authority that cannot be reached: the Manager runs, refuses handshakes, and says why and when it goes on.
 func TestWithoutTheAuthorityHandshakesAreRefusedWithTheReason(t *testing.T) {
 	storage, err := certs.OpenFileStorage(t.TempDir())
