@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -166,6 +167,7 @@ func (g *gate) fail(ctx context.Context, name string, err error) error {
 		return noted{err}
 	}
 	g.mu.Lock()
+	g.forget()
 	t := g.tries[name]
 	if t == nil {
 		t = &try{}
@@ -178,6 +180,12 @@ func (g *gate) fail(ctx context.Context, name string, err error) error {
 	g.mu.Unlock()
 	g.log.Error("no certificate was obtained", "name", name, "err", t.err, "next", t.next.UTC().Format(time.RFC3339))
 	return noted{err}
+}
+
+// forget drops the tries of names that nobody asks for any more. The caller holds mu.
+func (g *gate) forget() {
+	longest := backOff[len(backOff)-1]
+	maps.DeleteFunc(g.tries, func(_ string, t *try) bool { return time.Since(t.next) > longest })
 }
 
 // schedule sets the timer to the earliest attempt that is to come. The caller holds mu.

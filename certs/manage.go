@@ -151,8 +151,12 @@ func (m *Manager) tend(ctx context.Context, name string) {
 		if err := m.attempt(ctx, name); err != nil && ctx.Err() == nil {
 			m.logger().Debug("attempt ended", "name", name, "err", err)
 		}
+		_, have := m.current(name)
 		m.mu.Lock()
 		delete(m.busy, name)
+		if i := slices.Index(m.names, name); !have && i >= m.fixed {
+			m.names = slices.Delete(m.names, i, i+1) // until a client asks again
+		}
 		m.mu.Unlock()
 		m.wake()
 	})
@@ -184,11 +188,12 @@ func (m *Manager) report(first string) {
 	}
 }
 
-// ask adds a name that a client asked for, if it matches OnDemand, and the rate of new names permits it.
+// ask adds a name that a client asked for, if it matches OnDemand, and the rate of new names permits it. One whose
+// attempt failed is not kept: else strangers could have any number of names tried for ever.
 func (m *Manager) ask(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if slices.Contains(m.names, name) || !m.demand.take() {
+	if slices.Contains(m.names, name) || !m.gate.ready(name) || !m.demand.take() {
 		return
 	}
 	m.names = append(m.names, name)

@@ -58,13 +58,14 @@ type Manager struct {
 	demand  *demand
 	cancel  context.CancelFunc
 	check   time.Duration
+	fixed   int           // how many names are not on demand
 	patient bool          // the issuer takes its time, and may not be there
 	poke    chan struct{} // something may have changed
 	work    sync.WaitGroup
 	closing sync.Once
 
 	mu     sync.Mutex
-	names  []string                     // managed; guarded by mu, as all below
+	names  []string                     // managed, Names first; guarded by mu, as all below
 	leaves map[string]*x509.Certificate // that Changed was told of, by name
 	busy   map[string]bool              // an attempt is under way
 	fresh  map[string]bool              // the storage has another one than memory
@@ -158,6 +159,7 @@ func (m *Manager) validate() error {
 		}
 	}
 	var err error
+	m.fixed = len(m.names)
 	m.demand, err = newDemand(m.OnDemand)
 	return err
 }

@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tcps/certs"
+	"tcps/certs/storagetest"
 )
 
 // newManager makes a Manager of a local authority over a folder, not started.
@@ -384,4 +386,48 @@ func TestNamesOnDemandAreLimited(t *testing.T) {
 	if leaf, err := served(t, m, "z.on.test"); err == nil {
 		t.Errorf("the 16th name got the certificate of %v", leaf.DNSNames)
 	}
+}
+
+// A name on demand whose attempt failed is tried again when a client asks, and not before it is time.
+func TestANameOnDemandThatFailsIsForgotten(t *testing.T) {
+	a := newAuthority(t)
+	synctest.Test(t, func(t *testing.T) {
+		said := make(lines, 10_000)
+		failures := func() (n int) {
+			synctest.Wait()
+			for len(said) > 0 {
+				if strings.Contains(<-said, "no certificate was obtained") {
+					n++
+				}
+			}
+			return n
+		}
+		m := &certs.Manager{
+			OnDemand: []string{"*.example.com"}, Storage: new(storagetest.Memory), Issuer: a.Issuer(0), // who refuses them
+			Logger: slog.New(slog.NewTextHandler(said, nil)),
+		}
+		if err := m.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		ask := func() { m.Certificate(&tls.ClientHelloInfo{ServerName: "x.example.com"}) }
+		for range 20 {
+			ask()
+		}
+		if n := failures(); n != 1 {
+			t.Fatalf("%d attempts failed, want 1", n)
+		}
+		ask()
+		if n := failures(); n != 0 {
+			t.Errorf("%d attempts before the time", n)
+		}
+		time.Sleep(2 * time.Hour)
+		if n := failures(); n != 0 {
+			t.Errorf("%d attempts that nobody asked for", n)
+		}
+		ask()
+		if n := failures(); n != 1 {
+			t.Errorf("%d attempts when a client asked again", n)
+		}
+	})
 }
