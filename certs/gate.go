@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
 )
 
 // A gate stands before an issuer, and is the only place that decides when a name may be tried again: whoever asks
@@ -67,6 +68,25 @@ type gatedACME struct {
 }
 
 func (i gatedIssuer) IssuerKey() string { return i.inner.IssuerKey() }
+
+// shortestAsking is how long at least an authority is not asked again when to renew a certificate.
+const shortestAsking = 10 * time.Minute
+
+// GetRenewalInfo asks the authority when to renew (RFC 9773). certmagic does so at every look once that is due, be it that
+// the authority does not answer.
+func (i gatedACME) GetRenewalInfo(ctx context.Context, c certmagic.Certificate) (acme.RenewalInfo, error) {
+	about := "when to renew " + c.Names[0] // no name has spaces
+	if !i.gate.ready(about) {
+		return acme.RenewalInfo{}, errNotYet
+	}
+	info, err := i.RenewalInfoGetter.GetRenewalInfo(ctx, c)
+	if err == nil {
+		i.gate.wait(about, shortestAsking)
+	} else if t := i.gate.note(ctx, about, err); t != nil {
+		i.gate.log.Warn("the authority did not say when to renew", "name", c.Names[0], "err", t.err, "next", t.next.UTC().Format(time.RFC3339))
+	}
+	return info, err
+}
 
 // PreCheck lets an issuer refuse names that it never signs for. Nobody is asked at a terminal, whatever certmagic says.
 func (i gatedIssuer) PreCheck(ctx context.Context, names []string, _ bool) error {
@@ -155,31 +175,41 @@ func (g *gate) rest(name string, chain []byte) {
 			rest = min(rest, half)
 		}
 	}
+	g.wait(name, rest)
+}
+
+// wait sets the time of the next attempt after a success.
+func (g *gate) wait(name string, rest time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tries[name] = &try{next: time.Now().Add(rest)}
 	g.schedule()
 }
 
-// fail notes a failure, says so, and sets the time of the next attempt. That we end is no failure.
+// fail notes a failure to obtain a certificate, and says so.
 func (g *gate) fail(ctx context.Context, name string, err error) error {
+	if t := g.note(ctx, name, err); t != nil {
+		g.log.Error("no certificate was obtained", "name", name, "err", t.err, "next", t.next.UTC().Format(time.RFC3339))
+	}
+	return noted{err}
+}
+
+// note sets the time of the next attempt after a failure. That we end is none: nil.
+func (g *gate) note(ctx context.Context, name string, err error) *try {
 	if ctx.Err() != nil {
-		return noted{err}
+		return nil
 	}
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.forget()
-	t := g.tries[name]
-	if t == nil {
-		t = &try{}
-		g.tries[name] = t
+	t := try{failures: 1}
+	if before := g.tries[name]; before != nil {
+		t.failures += before.failures
 	}
-	wait := backOff[min(t.failures, len(backOff)-1)]
-	t.failures++
-	t.err, t.next = inWordsOf(err), time.Now().Add(wait)
+	t.err, t.next = inWordsOf(err), time.Now().Add(backOff[min(t.failures, len(backOff))-1])
+	g.tries[name] = &t
 	g.schedule()
-	g.mu.Unlock()
-	g.log.Error("no certificate was obtained", "name", name, "err", t.err, "next", t.next.UTC().Format(time.RFC3339))
-	return noted{err}
+	return &t
 }
 
 // forget drops the tries of names that nobody asks for any more. The caller holds mu.

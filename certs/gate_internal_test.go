@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
 )
 
 // An issuerFunc is an issuer that counts.
@@ -79,4 +80,27 @@ func TestAShortLifeIsNotDueFromTheStart(t *testing.T) {
 			t.Errorf("of %v a certificate is renewed when %v are left", life, window)
 		}
 	}
+}
+
+// A silentACME does not say when to renew.
+type silentACME struct{ issuerFunc }
+
+func (i *silentACME) GetRenewalInfo(context.Context, certmagic.Certificate) (acme.RenewalInfo, error) {
+	i.asked++
+	return acme.RenewalInfo{}, errors.New("not now")
+}
+
+// certmagic asks at every look: every five seconds.
+func TestTheGateLetsAskingWhenToRenewWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := &silentACME{}
+		asker := newGate(slog.New(slog.DiscardHandler), false).wrap(inner).(certmagic.RenewalInfoGetter)
+		for range 24 * time.Hour / checkTime {
+			asker.GetRenewalInfo(t.Context(), certmagic.Certificate{Names: []string{"a.test"}})
+			time.Sleep(checkTime)
+		}
+		if inner.asked < 9 || inner.asked > 12 {
+			t.Errorf("asked %d times in a day", inner.asked)
+		}
+	})
 }
