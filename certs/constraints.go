@@ -134,6 +134,15 @@ func (c *constraints) apply(template *x509.Certificate) {
 // whoever steals its key cannot impersonate everybody to those who trust it.
 func CheckConstrained(root *x509.Certificate) error { return checkConstrained(root) }
 
+// copyConstraints repeats the constraints of a root in a certificate below it: Java does not look at those of the root.
+func copyConstraints(to, from *x509.Certificate) {
+	to.PermittedDNSDomainsCritical = from.PermittedDNSDomainsCritical
+	to.PermittedDNSDomains, to.ExcludedDNSDomains = from.PermittedDNSDomains, from.ExcludedDNSDomains
+	to.PermittedIPRanges, to.ExcludedIPRanges = from.PermittedIPRanges, from.ExcludedIPRanges
+	to.PermittedEmailAddresses, to.ExcludedEmailAddresses = from.PermittedEmailAddresses, from.ExcludedEmailAddresses
+	to.PermittedURIDomains, to.ExcludedURIDomains = from.PermittedURIDomains, from.ExcludedURIDomains
+}
+
 // checkConstrained says what keeps a root from being bound to certain names: the extension has to be critical, and
 // each kind of name restricted.
 func checkConstrained(root *x509.Certificate) error {

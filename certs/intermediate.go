@@ -36,6 +36,7 @@ func newIntermediate(root signer) (signer, error) {
 	template.NotAfter = earlier(time.Now().Add(intermediateLife), root.certificate.NotAfter)
 	template.NotBefore = later(template.NotBefore, root.certificate.NotBefore)
 	template.MaxPathLen, template.MaxPathLenZero = 0, true
+	copyConstraints(template, root.certificate)
 	return root.certify(template, key)
 }
 

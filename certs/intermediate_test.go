@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -186,6 +187,21 @@ func TestIntermediateInMemory(t *testing.T) {
 	}
 	if lists, err := a.RevocationLists(0); err != nil || len(lists) != 2 {
 		t.Errorf("%d lists, %v; want 2", len(lists), err)
+	}
+}
+
+// Java looks at the constraints of what is below a root, and not at the root's.
+func TestIntermediateRepeatsTheConstraintsOfItsRoot(t *testing.T) {
+	a, err := certs.NewAuthority(certs.AuthorityOptions{HostName: "box", Intermediate: true, Permit: []string{"example.org"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	intermediate := chainOf(t, issue(t, a, certs.Request{Names: []string{"db.test"}}))[0]
+	if err := certs.CheckConstrained(intermediate); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(intermediate.PermittedDNSDomains, a.Root().PermittedDNSDomains) || !slices.Equal(intermediate.ExcludedDNSDomains, a.Root().ExcludedDNSDomains) {
+		t.Errorf("it is permitted %v, its root %v", intermediate.PermittedDNSDomains, a.Root().PermittedDNSDomains)
 	}
 }
 

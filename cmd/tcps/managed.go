@@ -71,7 +71,7 @@ func storageOf(c *cli.Context) (certmagic.Storage, error) {
 	}
 	storage, err := certs.OpenFileStorage(storageDir(dir))
 	if err != nil {
-		return nil, failure(err)
+		return nil, failure(err, "certificates are kept there: --state DIR names another place, --cert and --key use files instead")
 	}
 	return storage, nil
 }

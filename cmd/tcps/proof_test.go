@@ -10,6 +10,7 @@ import (
 	"math/big"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,10 +37,30 @@ func testAuthority(t *testing.T) *certs.Authority {
 	return a
 }
 
+// A logText is what was logged since it was last taken.
+type logText struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logText) take() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := l.text.String()
+	l.text.Reset()
+	return text
+}
+
 // testReloader serves what source has, and logs into the buffer.
-func testReloader(t *testing.T, source certs.Source, strict bool) (*reloader, *bytes.Buffer) {
+func testReloader(t *testing.T, source certs.Source, strict bool) (*reloader, *logText) {
 	t.Helper()
-	var buf bytes.Buffer
+	var buf logText
 	log := slog.New(slog.NewTextHandler(&buf, nil))
 	server := &tlsserver.Server{StrictSNI: strict}
 	t.Cleanup(func() { server.Close() })
@@ -51,21 +72,21 @@ func testReloader(t *testing.T, source certs.Source, strict bool) (*reloader, *b
 }
 
 // wantLines checks the whole log, a regular expression for each line.
-func wantLines(t *testing.T, buf *bytes.Buffer, patterns ...string) {
+func wantLines(t *testing.T, buf *logText, patterns ...string) {
 	t.Helper()
-	lines := strings.Split(strings.TrimSuffix(buf.String(), "\n"), "\n")
-	if buf.Len() == 0 {
+	text := buf.take()
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if text == "" {
 		lines = nil
 	}
 	for i, pattern := range patterns {
 		if i >= len(lines) || !regexp.MustCompile(pattern).MatchString(lines[i]) {
-			t.Fatalf("line %d does not match %q:\n%s", i+1, pattern, buf)
+			t.Fatalf("line %d does not match %q:\n%s", i+1, pattern, text)
 		}
 	}
 	if len(lines) != len(patterns) {
-		t.Fatalf("%d lines, want %d:\n%s", len(lines), len(patterns), buf)
+		t.Fatalf("%d lines, want %d:\n%s", len(lines), len(patterns), text)
 	}
-	buf.Reset()
 }
 
 // Every name is proved, wildcards and keys of several kinds too; with strict
@@ -80,7 +101,7 @@ func TestEveryNameIsProved(t *testing.T) {
 	leaves := []*x509.Certificate{first.Leaf, wild.Leaf, rsa.Certificate.Leaf}
 	for _, strict := range []bool{false, true} {
 		r, buf := testReloader(t, certs.Static(first, wild, rsa.Certificate), strict)
-		buf.Reset()
+		buf.take()
 		r.prover.prove(t.Context(), wantedOf(leaves, strict))
 		line := func(name string, c tls.Certificate) string {
 			return fmt.Sprintf(`level=INFO msg="serving certificate" name=%s serial=%x until=20`, regexp.QuoteMeta(name), c.Leaf.SerialNumber)
@@ -99,7 +120,7 @@ func TestAWrongProofIsLoud(t *testing.T) {
 	a := testAuthority(t)
 	served, loaded := testCertificate(t, a, 0, "a.test"), testCertificate(t, a, 0, "a.test", "b.test")
 	r, buf := testReloader(t, certs.Static(served), true)
-	buf.Reset()
+	buf.take()
 	r.prover.prove(t.Context(), wantedOf([]*x509.Certificate{loaded.Leaf}, true))
 	wantLines(t, buf,
 		fmt.Sprintf(`level=ERROR msg="the certificate that is served is not the one that was loaded" name=a.test serial=%x loaded=%x$`, served.Leaf.SerialNumber, loaded.Leaf.SerialNumber),
@@ -112,7 +133,7 @@ func TestExpiryIsNoticedWhileServing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := testAuthority(t)
 		r, buf := testReloader(t, certs.Static(testCertificate(t, a, 30*24*time.Hour, "a.test")), false)
-		buf.Reset()
+		buf.take()
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { r.warnHourly(ctx); close(ended) }()
