@@ -18,14 +18,14 @@ type gate struct {
 	quiet bool // what an issuer of our own does at once is not worth a line
 
 	mu    sync.Mutex
-	tries map[string]*try // of names whose last attempt failed or is under way; guarded by mu, as all below
+	tries map[string]*try // of names that may have to wait; guarded by mu, as all below
 	timer *time.Timer     // of the next attempt that is due
 }
 
 // A try is what is known of the attempts for a name.
 type try struct {
 	failures int
-	err      error     // of the last one
+	err      error     // of the last one; nil: it succeeded
 	next     time.Time // before which there is none
 }
 
@@ -67,13 +67,13 @@ type gatedACME struct {
 
 func (i gatedIssuer) IssuerKey() string { return i.inner.IssuerKey() }
 
-// PreCheck lets an issuer refuse names that it never signs for.
-func (i gatedIssuer) PreCheck(ctx context.Context, names []string, interactive bool) error {
+// PreCheck lets an issuer refuse names that it never signs for. Nobody is asked at a terminal, whatever certmagic says.
+func (i gatedIssuer) PreCheck(ctx context.Context, names []string, _ bool) error {
 	checker, ok := i.inner.(certmagic.PreChecker)
 	if !ok {
 		return nil
 	}
-	if err := checker.PreCheck(ctx, names, interactive); err != nil {
+	if err := checker.PreCheck(ctx, names, false); err != nil {
 		for _, name := range names {
 			err = i.gate.fail(ctx, name, err)
 		}
@@ -95,7 +95,7 @@ func (i gatedIssuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*
 	if err != nil {
 		return nil, certmagic.ErrNoRetry{Err: i.gate.fail(ctx, name, err)}
 	}
-	i.gate.clear(name)
+	i.gate.rest(name, issued.Certificate)
 	return issued, nil
 }
 
@@ -133,10 +133,31 @@ func (g *gate) done(ctx context.Context, name string, err error) {
 	}
 }
 
+// clear forgets failures.
 func (g *gate) clear(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.tries, name)
+	if t := g.tries[name]; t != nil && (t.err != nil || !time.Now().Before(t.next)) {
+		delete(g.tries, name)
+	}
+}
+
+// longestRest is how long at most a name has to wait after a success.
+const longestRest = time.Hour
+
+// rest keeps a name from being renewed before half of the time that its certificate has left: where our clock is wrong,
+// or an authority asks for a renewal at once, each new certificate is due already.
+func (g *gate) rest(name string, chain []byte) {
+	rest := longestRest
+	if found, err := parsePEM(name, chain); err == nil && len(found.certificates) > 0 {
+		if half := time.Until(found.certificates[0].NotAfter) / 2; half > 0 {
+			rest = min(rest, half)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tries[name] = &try{next: time.Now().Add(rest)}
+	g.schedule()
 }
 
 // fail notes a failure, says so, and sets the time of the next attempt. That we end is no failure.

@@ -174,8 +174,8 @@ func (i *Issued) warn(format string, args ...any) {
 	i.Warnings = append(i.Warnings, fmt.Sprintf(format, args...))
 }
 
-// setServerNames makes the first DNS name the common name too. An address cannot be: where it stands alone, OpenSSL
-// takes it for a DNS name and refuses it by the root's constraints.
+// setServerNames makes the first DNS name the common name too, if that can hold it (64 characters). An address cannot be:
+// where it stands alone, OpenSSL takes it for a DNS name and refuses it by the root's constraints.
 func (a *Authority) setServerNames(t *x509.Certificate, names []string, issued *Issued) error {
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	for _, s := range names {
@@ -189,7 +189,7 @@ func (a *Authority) setServerNames(t *x509.Certificate, names []string, issued *
 		if issued.fileName == "" {
 			issued.fileName = n.text
 		}
-		if t.Subject.CommonName == "" && n.kind == dnsName && len(n.text) <= 64 {
+		if len(t.DNSNames) == 1 && n.kind == dnsName && len(n.text) <= 64 {
 			t.Subject.CommonName = n.text
 		}
 		if strings.HasPrefix(n.text, "*.") && strings.Count(n.text, ".") == 1 {

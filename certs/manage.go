@@ -62,7 +62,8 @@ func (m *Manager) sayMoved(ctx context.Context, moved string, err error) {
 	}
 }
 
-// attempt obtains or renews the certificate for a name: once, since the gate lets nothing try again by itself.
+// attempt obtains or renews the certificate for a name: once. certmagic's Async functions would place one order after the
+// other, inside the lock and without a word, when the storage fails after an order.
 func (m *Manager) attempt(ctx context.Context, name string) error {
 	var err error
 	if m.patient {
@@ -70,9 +71,9 @@ func (m *Manager) attempt(ctx context.Context, name string) error {
 		m.sayMoved(ctx, moved, err)
 	}
 	if _, ok := m.current(name); ok {
-		err = m.magic.RenewCertAsync(ctx, name, false)
+		err = m.magic.RenewCertSync(ctx, name, false)
 	} else {
-		err = m.magic.ObtainCertAsync(ctx, name)
+		err = m.magic.ObtainCertSync(ctx, name)
 	}
 	if err == nil {
 		m.mu.Lock()

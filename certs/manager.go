@@ -225,15 +225,18 @@ func hostOf(c net.Conn) string {
 	return host
 }
 
-// choose returns the certificate that was made for a name, else another one that has it and that the client can verify;
-// nil: none is in memory.
+// choose returns the certificate that was made for a name, or for its wildcard, else another one that has it and that the
+// client can verify; nil: none is in memory.
 func (m *Manager) choose(hello *tls.ClientHelloInfo, name string) *tls.Certificate {
 	if name == "" {
 		return nil
 	}
 	choices := m.cache.AllMatchingCertificates(name)
-	if c, ok := madeFor(name, choices); ok {
-		return &c.Certificate
+	_, parent, _ := strings.Cut(name, ".")
+	for _, made := range []string{name, "*." + parent} {
+		if c, ok := madeFor(made, choices); ok {
+			return &c.Certificate
+		}
 	}
 	if len(choices) == 0 {
 		return nil

@@ -76,6 +76,25 @@ func TestAManagerOfTheAuthorityHasACertificateForEachName(t *testing.T) {
 	}
 }
 
+// A name of more than 64 characters is no common name, and no other of the Manager's names may stand there.
+func TestALongNameHasACertificateOfItsOwn(t *testing.T) {
+	long := strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + ".test"
+	m := start(t, newManager(t, newAuthority(t), t.TempDir(), 0, "localhost", long))
+	leaf, err := served(t, m, long)
+	if err != nil || leaf.Subject.CommonName != "" || leaf.DNSNames[0] != long || !leaf.Equal(m.Leaves()[long]) {
+		t.Errorf("served %v, %v", leaf, err)
+	}
+}
+
+// Every certificate of an authority has all names, so that for a wildcard too.
+func TestAWildcardIsServedWithTheCertificateThatWasMadeForIt(t *testing.T) {
+	m := start(t, newManager(t, newAuthority(t), t.TempDir(), 0, "localhost", "box", "*.dev.test"))
+	leaf, err := served(t, m, "a.dev.test")
+	if err != nil || !leaf.Equal(m.Leaves()["*.dev.test"]) {
+		t.Errorf("served %v, %v", leaf.Subject, err)
+	}
+}
+
 func TestAClientWithoutANameGetsTheCertificateOfTheAddressItCameTo(t *testing.T) {
 	a := newAuthority(t)
 	m := start(t, newManager(t, a, t.TempDir(), 0, "box", "127.0.0.1"))
