@@ -163,7 +163,7 @@ func (a *Authority) setValidity(t *x509.Certificate, r Request, by *x509.Certifi
 	if now.Before(by.NotBefore) {
 		return fmt.Errorf("the %s is not valid yet, it begins %s: look at the clock of this machine", what, moment(by.NotBefore, now))
 	}
-	t.NotBefore, t.NotAfter = later(now.Add(-backdate), by.NotBefore), now.Add(life)
+	t.NotBefore, t.NotAfter = later(now.Add(-backdateOf(life)), by.NotBefore), now.Add(life)
 	if t.NotAfter.After(by.NotAfter) {
 		t.NotAfter = by.NotAfter
 		issued.warn("it ends with its %s, %s", what, moment(t.NotAfter, now))

@@ -332,3 +332,20 @@ func TestNamesOfFilesAreSafe(t *testing.T) {
 		})
 	}
 }
+
+// What is reckoned from a lifetime, as renewal and warnings are, must hold for short ones.
+func TestTheLifeAskedForIsMostOfTheWhole(t *testing.T) {
+	a := newAuthority(t)
+	for _, life := range []time.Duration{time.Second, 4 * time.Second, 19 * time.Second, time.Minute, time.Hour, 10*time.Hour - time.Second, 10 * time.Hour, 90 * 24 * time.Hour} {
+		leaf := issue(t, a, certs.Request{Names: []string{"a.test"}, For: life}).Certificate.Leaf
+		if got := certs.LifeOf(leaf); got != life {
+			t.Errorf("LifeOf one asked to last %v is %v", life, got)
+		}
+		if whole := leaf.NotAfter.Sub(leaf.NotBefore); whole > life*11/10 {
+			t.Errorf("one that is to last %v has %v of lifetime", life, whole)
+		}
+		if warning := certs.LifetimeWarning("it", leaf); life > 10*time.Second && warning != "" {
+			t.Errorf("a new one that lasts %v is warned of: %s", life, warning)
+		}
+	}
+}

@@ -181,12 +181,15 @@ func checkKeysArePrivate(t *testing.T, dir string) {
 
 func TestAManagerRenewsInTheBackground(t *testing.T) {
 	changed := make(chan *x509.Certificate, 10)
-	m := newManager(t, newAuthority(t), t.TempDir(), 6*time.Second, "localhost")
+	m := newManager(t, newAuthority(t), t.TempDir(), 9*time.Second, "localhost")
 	m.Changed = func(_ string, leaf *x509.Certificate) { changed <- leaf }
 	start(t, m)
 	first, second := <-changed, <-changed
 	if first.Equal(second) {
 		t.Fatal("Changed was called twice for one certificate")
+	}
+	if early := second.NotAfter.Sub(first.NotAfter); early < 4*time.Second {
+		t.Errorf("a certificate for 9 seconds was renewed after %v, want two thirds of its life", early)
 	}
 	leaf, err := served(t, m, "localhost")
 	if err != nil || leaf.Equal(first) {

@@ -22,10 +22,16 @@ type Renewal struct {
 // LifeOf returns how long c was asked to last: from when it was issued, which is later than it begins.
 func LifeOf(c *x509.Certificate) time.Duration {
 	life := c.NotAfter.Sub(c.NotBefore)
-	if life > backdate {
-		life -= backdate
+	if asked := life - backdate; backdateOf(asked) == backdate {
+		return asked
 	}
-	return life
+	return (life*10/11 + time.Second - 1).Truncate(time.Second)
+}
+
+// backdateOf is how much earlier a certificate begins that is to last life from now: a tenth more, so that what is
+// reckoned in shares of a lifetime holds for short ones.
+func backdateOf(life time.Duration) time.Duration {
+	return min(backdate, (life / 10).Truncate(time.Second))
 }
 
 // WhyDue says why c is due for renewal, empty if it is not: it is when less than before is left of its life; zero means
