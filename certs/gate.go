@@ -19,6 +19,8 @@ type gate struct {
 	log   *slog.Logger
 	quiet bool // what an issuer of our own does at once is not worth a line
 
+	starts *starts // nil: restarts are not counted
+
 	mu    sync.Mutex
 	tries map[string]*try // of names that may have to wait; guarded by mu, as all below
 	timer *time.Timer     // of the next attempt that is due
@@ -110,12 +112,16 @@ func (i gatedIssuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*
 	if !ok {
 		return nil, certmagic.ErrNoRetry{Err: errNotYet}
 	}
+	if err := i.gate.start(ctx, name); err != nil {
+		return nil, certmagic.ErrNoRetry{Err: err}
+	}
 	i.gate.log.Log(ctx, i.gate.level(), "obtaining a certificate", "name", name, "issuer", i.inner.IssuerKey(), "attempt", failures+1)
 	ctx = context.WithValue(ctx, certmagic.AttemptsCtxKey, &failures) // after the first, ACME asks the staging authority first
 	issued, err := i.inner.Issue(ctx, csr)
 	if err != nil {
 		return nil, certmagic.ErrNoRetry{Err: i.gate.fail(ctx, name, err)}
 	}
+	i.gate.starts.succeed(ctx, name)
 	i.gate.rest(name, issued.Certificate)
 	return issued, nil
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"github.com/mholt/acmez/v3/acme"
+
+	"tcps/certs/storagetest"
 )
 
 // An issuerFunc is an issuer that counts.
@@ -101,6 +103,37 @@ func TestTheGateLetsAskingWhenToRenewWait(t *testing.T) {
 		}
 		if inner.asked < 9 || inner.asked > 12 {
 			t.Errorf("asked %d times in a day", inner.asked)
+		}
+	})
+}
+
+// A supervisor starts a service again that ends soon: each time it is the first attempt of a process.
+func TestRestartsDoNotHammer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		storage, csr := new(storagetest.Memory), &x509.CertificateRequest{DNSNames: []string{"a.test"}}
+		inner := &issuerFunc{issue: func(*x509.CertificateRequest) ([]byte, error) { return nil, errors.New("no") }}
+		restart := func() error {
+			g := newGate(slog.New(slog.DiscardHandler), false)
+			g.starts = newStarts(storage, "test", []string{"a.test"})
+			_, err := g.wrap(inner).Issue(t.Context(), csr)
+			if next, _ := g.state("a.test"); err != nil && !next.After(time.Now()) {
+				t.Errorf("nothing says when it is tried again after %v", err)
+			}
+			return err
+		}
+		for range 2 * time.Hour / time.Second {
+			restart()
+			time.Sleep(time.Second)
+		}
+		if inner.asked != 2*maxStarts {
+			t.Errorf("in two hours there were %d orders, want %d", inner.asked, 2*maxStarts)
+		}
+		time.Sleep(startsWithin)
+		inner.issue = func(*x509.CertificateRequest) ([]byte, error) { return nil, nil }
+		for range 2 * maxStarts {
+			if err := restart(); err != nil {
+				t.Errorf("after successes: %v", err)
+			}
 		}
 	})
 }

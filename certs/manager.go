@@ -132,6 +132,9 @@ func (m *Manager) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.patient {
+		m.gate.starts = newStarts(m.Storage, issuer.IssuerKey(), m.names)
+	}
 	m.magic.Issuers = []certmagic.Issuer{m.gate.wrap(issuer)}
 	if m.demand != nil {
 		m.names = append(m.names, m.demand.stored(ctx, m)...)
