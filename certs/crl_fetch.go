@@ -236,7 +236,7 @@ func (s *crlSource) keep(data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(s.file), 0o700); err != nil {
 		return err
 	}
-	pending, err := file{s.file, data, 0o600}.prepare()
+	pending, err := file{s.file, data, 0o600, nil}.prepare()
 	if err != nil {
 		return fmt.Errorf("keep it in %q: %w", s.file, bareCause(err))
 	}

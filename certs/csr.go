@@ -126,10 +126,10 @@ func (r *CSR) Write(dir string, force bool) (requestPath, keyPath string, err er
 	}
 	base := filepath.Join(dir, safeFileName(r.fileName))
 	requestPath = base + ".csr"
-	files := []file{{requestPath, r.RequestPEM, 0o644}}
+	files := []file{{requestPath, r.RequestPEM, 0o644, nil}}
 	if r.KeyPEM != nil {
 		keyPath = base + ".key"
-		files = append([]file{{keyPath, r.KeyPEM, 0o600}}, files...)
+		files = append([]file{{keyPath, r.KeyPEM, 0o600, nil}}, files...)
 	}
 	if err := writeFiles(files, force); err != nil {
 		for _, folder := range made {

@@ -19,15 +19,21 @@ type file struct {
 	path    string
 	content []byte
 	mode    fs.FileMode
+	like    fs.FileInfo // has the owner that it is to have; nil: the user
 }
 
 // pendingFile is a temporary file beside the one that it will become.
 type pendingFile interface {
 	io.Writer
 	Name() string
+	chowner
 	Sync() error
 	CloseAtomicallyReplace() error // becomes the file, over one that is there
 	Cleanup() error                // removes what has not become the file
+}
+
+type chowner interface {
+	Chown(uid, gid int) error
 }
 
 // writeFiles writes all files or none. Without force it is an error, fs.ErrExist, if one is there already.
@@ -96,7 +102,13 @@ func (f file) prepare() (pendingFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err = pending.Write(f.content); err == nil {
+	if f.like != nil {
+		err = keepOwner(pending, f.like)
+	}
+	if err == nil {
+		_, err = pending.Write(f.content)
+	}
+	if err == nil {
 		err = pending.Sync()
 	}
 	if err != nil {
@@ -139,7 +151,7 @@ func keepCopy(path string) (backup string, err error) {
 		return "", bareCause(err)
 	}
 	_, err = copied.Write(data)
-	err = errors.Join(err, copied.Chmod(info.Mode().Perm()), copied.Close())
+	err = errors.Join(err, keepOwner(copied, info), copied.Chmod(info.Mode().Perm()), copied.Close())
 	if err != nil {
 		return "", errors.Join(err, os.Remove(copied.Name()))
 	}
@@ -156,10 +168,10 @@ func (i *Issued) Write(dir string, force bool) (certPath, keyPath string, err er
 	}
 	base := filepath.Join(dir, safeFileName(i.fileName))
 	certPath = base + ".pem"
-	files := []file{{certPath, i.CertPEM, 0o644}}
+	files := []file{{certPath, i.CertPEM, 0o644, nil}}
 	if i.KeyPEM != nil {
 		keyPath = base + ".key"
-		files = append([]file{{keyPath, i.KeyPEM, 0o600}}, files...)
+		files = append([]file{{keyPath, i.KeyPEM, 0o600, nil}}, files...)
 	}
 	err = writeFiles(files, force)
 	if err != nil {
@@ -178,7 +190,7 @@ func storeFile(path string, content []byte) error {
 	if err != nil {
 		return bareCause(err)
 	}
-	pending, err := file{path, content, 0o600}.prepare()
+	pending, err := file{path, content, 0o600, nil}.prepare()
 	if err != nil {
 		return bareCause(err)
 	}
@@ -238,5 +250,5 @@ func isDeviceName(s string) bool {
 
 // WriteFile writes a file that is no secret (0644), atomically and durably, over one that is there.
 func WriteFile(path string, content []byte) error {
-	return writeFiles([]file{{path, content, 0o644}}, true)
+	return writeFiles([]file{{path, content, 0o644, nil}}, true)
 }
