@@ -124,16 +124,16 @@ func (a *Authority) writeInto(dir string) error {
 		return err
 	}
 	files := []file{
-		{filepath.Join(dir, keyFile), key, 0o600},
-		{filepath.Join(dir, rootFile), a.RootPEM(), 0o644},
+		{filepath.Join(dir, keyFile), key, 0o600, nil},
+		{filepath.Join(dir, rootFile), a.RootPEM(), 0o644, nil},
 	}
 	if a.current.certificate != a.root {
 		if key, err = a.encode(a.current.key); err != nil {
 			return err
 		}
 		files = append(files,
-			file{filepath.Join(dir, intermediateKeyFile), key, 0o600},
-			file{filepath.Join(dir, intermediateFile), encodeCertificates(a.current.certificate), 0o644})
+			file{filepath.Join(dir, intermediateKeyFile), key, 0o600, nil},
+			file{filepath.Join(dir, intermediateFile), encodeCertificates(a.current.certificate), 0o644, nil})
 		if err := (&Ledger{dir: dir}).record(a.current.certificate); err != nil {
 			return err
 		}

@@ -92,7 +92,7 @@ func requestTemplate(r Request) (*x509.CertificateRequest, error) {
 // it, to NAME.key; keyPath is empty if none was. Both are written or neither. Without force, a file that is there
 // already is an error (fs.ErrExist) that names it.
 func (r *CSR) Write(dir string, force bool) (requestPath, keyPath string, err error) {
-	return writeWithKey(file{filepath.Join(dir, safeFileName(r.fileName)+".csr"), r.RequestPEM, 0o644}, r.KeyPEM, force)
+	return writeWithKey(file{filepath.Join(dir, safeFileName(r.fileName)+".csr"), r.RequestPEM, 0o644, nil}, r.KeyPEM, force)
 }
 
 // LoadKey reads a private key from a file: PEM or DER, encrypted perhaps, or PKCS#12. ask is for its passphrase; nil:

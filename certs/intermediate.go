@@ -185,7 +185,7 @@ func (a *Authority) replaceIntermediate(next signer) error {
 		return err
 	}
 	dated := a.path(fmt.Sprintf("intermediate.%s-%x", time.Now().UTC().Format("2006-01-02T150405Z"), next.certificate.SubjectKeyId[:4]))
-	err = writeFiles([]file{{dated + ".key", oldKey, 0o600}, {dated + ".pem", oldCert, 0o644}}, false)
+	err = writeFiles([]file{{dated + ".key", oldKey, 0o600, nil}, {dated + ".pem", oldCert, 0o644, nil}}, false)
 	if err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func (a *Authority) replaceIntermediate(next signer) error {
 		return err
 	}
 	a.current = next
-	return writeFiles([]file{{keyPath, key, 0o600}}, true)
+	return writeFiles([]file{{keyPath, key, 0o600, nil}}, true)
 }
 
 // replacePair replaces a certificate and its key so that at any time the key file has the key of the certificate that
@@ -207,10 +207,10 @@ func (a *Authority) replacePair(certPath, keyPath string, cert []byte, next sign
 	if err != nil {
 		return err
 	}
-	if err := writeFiles([]file{{keyPath, slices.Concat(key, oldKey), 0o600}}, true); err != nil {
+	if err := writeFiles([]file{{keyPath, slices.Concat(key, oldKey), 0o600, nil}}, true); err != nil {
 		return err
 	}
-	return writeFiles([]file{{certPath, cert, 0o644}}, true)
+	return writeFiles([]file{{certPath, cert, 0o644, nil}}, true)
 }
 
 // chain is what a certificate of s is sent with: what leads from it to each root.

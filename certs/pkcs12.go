@@ -170,7 +170,7 @@ type PKCS12Options struct {
 func ExportPKCS12(p Pair, path string, o PKCS12Options) error {
 	data, err := p.pkcs12(o)
 	if err == nil {
-		err = writeFiles([]file{{path, data, 0o600}}, o.Force)
+		err = writeFiles([]file{{path, data, 0o600, nil}}, o.Force)
 	}
 	if err != nil {
 		return fmt.Errorf("export certificate %q: %w", p.Cert, err)

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,15 +142,16 @@ func (a *Authority) checkRenewable(c *x509.Certificate) error {
 	return nil
 }
 
-// replace writes what was issued over the files of p. They keep their modes, except that others cannot read a key.
-// Symbolic links stay, and what they lead to is replaced.
+// replace writes what was issued over the files of p. They keep their owners and modes, except that others cannot read a
+// key. Symbolic links stay, and what they lead to is replaced.
 func (p Pair) replace(issued *Issued, seal []byte) error {
-	certPath, certMode, err := target(p.Cert)
+	cert, err := target(p.Cert)
 	if err != nil {
 		return err
 	}
+	cert.content = issued.CertPEM
 	if issued.KeyPEM == nil {
-		return writeFiles([]file{{certPath, issued.CertPEM, certMode}}, true)
+		return writeFiles([]file{cert}, true)
 	}
 	if seal != nil {
 		if issued.KeyPEM, err = encryptKey(issued.Certificate.PrivateKey.(crypto.Signer), seal); err != nil {
@@ -159,24 +159,26 @@ func (p Pair) replace(issued *Issued, seal []byte) error {
 		}
 	}
 	if p.Key == "" || p.Key == p.Cert {
-		return writeFiles([]file{{certPath, slices.Concat(issued.CertPEM, issued.KeyPEM), certMode &^ 0o007}}, true)
+		cert.content, cert.mode = slices.Concat(issued.CertPEM, issued.KeyPEM), cert.mode&^0o007
+		return writeFiles([]file{cert}, true)
 	}
-	keyPath, keyMode, err := target(p.Key)
+	key, err := target(p.Key)
 	if err != nil {
 		return err
 	}
-	return writeFiles([]file{{keyPath, issued.KeyPEM, keyMode &^ 0o007}, {certPath, issued.CertPEM, certMode}}, true)
+	key.content, key.mode = issued.KeyPEM, key.mode&^0o007
+	return writeFiles([]file{key, cert}, true)
 }
 
-// target is the file that a path leads to, and its mode.
-func target(path string) (string, fs.FileMode, error) {
-	file, err := filepath.EvalSymlinks(path)
+// target is the file that a path leads to, with its mode and owner, to be replaced.
+func target(path string) (file, error) {
+	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return "", 0, err
+		return file{}, err
 	}
-	info, err := os.Stat(file)
+	info, err := os.Stat(path)
 	if err != nil {
-		return "", 0, fmt.Errorf("%q: %w", file, bareCause(err))
+		return file{}, fmt.Errorf("%q: %w", path, bareCause(err))
 	}
-	return file, info.Mode().Perm(), nil
+	return file{path: path, mode: info.Mode().Perm(), like: info}, nil
 }

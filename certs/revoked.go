@@ -93,7 +93,7 @@ func (l *Ledger) revoke(c *x509.Certificate, reason int) (r RevokedCertificate, 
 	if err := makeFoldersDurably(filepath.Dir(path)); err != nil {
 		return r, false, fmt.Errorf("make folder %q: %w", filepath.Dir(path), bareCause(err))
 	}
-	err = writeFiles([]file{{path, content, 0o600}}, false)
+	err = writeFiles([]file{{path, content, 0o600, nil}}, false)
 	if was = errors.Is(err, fs.ErrExist); err != nil && !was {
 		return r, false, err
 	}
@@ -119,7 +119,7 @@ func copyRevoked(from, to string) error {
 	var files []file
 	for _, e := range entries {
 		content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: e.certificate.Raw, Headers: e.headers})
-		files = append(files, file{filepath.Join(RevokedPath(to), filepath.Base(e.path)), content, 0o600})
+		files = append(files, file{filepath.Join(RevokedPath(to), filepath.Base(e.path)), content, 0o600, nil})
 	}
 	return writeFiles(files, false)
 }

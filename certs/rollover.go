@@ -107,7 +107,7 @@ func (a *Authority) rollTo(next signer) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFiles([]file{{a.path(crossFile), encodeCertificates(append(cross, a.cross...)...), 0o644}}, true); err != nil {
+	if err := writeFiles([]file{{a.path(crossFile), encodeCertificates(append(cross, a.cross...)...), 0o644, nil}}, true); err != nil {
 		return err
 	}
 	if err := a.ledger.record(cross[0]); err != nil {

@@ -19,6 +19,21 @@ func newPendingFile(path string, mode fs.FileMode) (pendingFile, error) {
 	return renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)), renameio.WithStaticPermissions(mode))
 }
 
+// keepOwner gives a file the owner of another and its group, as far as the user may.
+func keepOwner(f chowner, like fs.FileInfo) error {
+	stat, ok := like.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	err := f.Chown(int(stat.Uid), int(stat.Gid))
+	if errors.Is(err, fs.ErrPermission) { // not root, who could give it away: a group of the user's is what is left
+		if err = f.Chown(-1, int(stat.Gid)); errors.Is(err, fs.ErrPermission) {
+			return nil
+		}
+	}
+	return err
+}
+
 // syncFolder makes the names in a folder durable, which renameio leaves to us.
 func syncFolder(folder string) error {
 	f, err := os.Open(folder)

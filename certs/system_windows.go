@@ -48,6 +48,9 @@ func (t *tempFile) Cleanup() error {
 	return os.Remove(t.Name())
 }
 
+// keepOwner does nothing: a file inherits what its folder says.
+func keepOwner(chowner, fs.FileInfo) error { return nil }
+
 // syncFolder does nothing: Windows has no such call, NTFS keeps its folders in a journal.
 func syncFolder(string) error { return nil }
 

@@ -129,7 +129,7 @@ func (t *TicketKeys) makeKeyFile() error {
 	if err := makeFoldersDurably(filepath.Dir(t.keyFile)); err != nil {
 		return err
 	}
-	return writeFiles([]file{{t.keyFile, fmt.Appendf(nil, "%x\n", newSecret()), 0o600}}, false)
+	return writeFiles([]file{{t.keyFile, fmt.Appendf(nil, "%x\n", newSecret()), 0o600, nil}}, false)
 }
 
 func newSecret() (secret [32]byte) {

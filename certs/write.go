@@ -19,15 +19,21 @@ type file struct {
 	path    string
 	content []byte
 	mode    fs.FileMode
+	like    fs.FileInfo // has the owner that it is to have; nil: the user
 }
 
 // pendingFile is a temporary file beside the one that it will become.
 type pendingFile interface {
 	io.Writer
 	Name() string
+	chowner
 	Sync() error
 	CloseAtomicallyReplace() error // becomes the file, over one that is there
 	Cleanup() error                // removes what has not become the file
+}
+
+type chowner interface {
+	Chown(uid, gid int) error
 }
 
 // writeFiles writes all files or none. Without force it is an error, fs.ErrExist, if one is there already.
@@ -96,7 +102,13 @@ func (f file) prepare() (pendingFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err = pending.Write(f.content); err == nil {
+	if f.like != nil {
+		err = keepOwner(pending, f.like)
+	}
+	if err == nil {
+		_, err = pending.Write(f.content)
+	}
+	if err == nil {
 		err = pending.Sync()
 	}
 	if err != nil {
@@ -139,7 +151,7 @@ func keepCopy(path string) (backup string, err error) {
 		return "", bareCause(err)
 	}
 	_, err = copied.Write(data)
-	err = errors.Join(err, copied.Chmod(info.Mode().Perm()), copied.Close())
+	err = errors.Join(err, keepOwner(copied, info), copied.Chmod(info.Mode().Perm()), copied.Close())
 	if err != nil {
 		return "", errors.Join(err, os.Remove(copied.Name()))
 	}
@@ -150,7 +162,7 @@ func keepCopy(path string) (backup string, err error) {
 // Both are written or neither; without a key, keyPath is empty. Without force, a file that is there already is an error
 // (fs.ErrExist) that names it.
 func (i *Issued) Write(dir string, force bool) (certPath, keyPath string, err error) {
-	return writeWithKey(file{filepath.Join(dir, safeFileName(i.fileName)+".pem"), i.CertPEM, 0o644}, i.KeyPEM, force)
+	return writeWithKey(file{filepath.Join(dir, safeFileName(i.fileName)+".pem"), i.CertPEM, 0o644, nil}, i.KeyPEM, force)
 }
 
 // writeWithKey writes f, and key beside it if that is not nil: all or nothing, new folders too.
@@ -163,7 +175,7 @@ func writeWithKey(f file, key []byte, force bool) (path, keyPath string, err err
 	files := []file{f}
 	if key != nil {
 		keyPath = strings.TrimSuffix(f.path, filepath.Ext(f.path)) + ".key"
-		files = []file{{keyPath, key, 0o600}, f}
+		files = []file{{keyPath, key, 0o600, nil}, f}
 	}
 	if err := writeFiles(files, force); err != nil {
 		for _, folder := range made {
@@ -180,7 +192,7 @@ func storeFile(path string, content []byte) error {
 	if err := makeFoldersDurably(filepath.Dir(path)); err != nil {
 		return bareCause(err)
 	}
-	pending, err := file{path, content, 0o600}.prepare()
+	pending, err := file{path, content, 0o600, nil}.prepare()
 	if err != nil {
 		return bareCause(err)
 	}
@@ -249,5 +261,5 @@ func isDeviceName(s string) bool {
 
 // WriteFile writes a file that is no secret (0644), atomically and durably, over one that is there.
 func WriteFile(path string, content []byte) error {
-	return writeFiles([]file{{path, content, 0o644}}, true)
+	return writeFiles([]file{{path, content, 0o644, nil}}, true)
 }

@@ -160,7 +160,7 @@ func verifyOptions(c *cli.Context) (certs.VerifyOptions, error) {
 		return o, nil
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, at); err == nil {
+		if t, err := time.Parse(layout, at); err == nil && !t.IsZero() { // which would mean now
 			o.At = t
 			return o, nil
 		}
