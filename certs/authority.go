@@ -18,7 +18,7 @@ import (
 const backdate = time.Hour
 
 // rootLife is how long a root lasts.
-const rootLife = 10 * 365 * 24 * time.Hour
+const rootLife = 10 * 365 * day
 
 // AuthorityOptions says what a new root may sign for. The zero value permits only local names: localhost, test,
 // internal, local, home.arpa with their sub-names, this machine's host name, loopback, private and link-local addresses,
