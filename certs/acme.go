@@ -179,7 +179,7 @@ type ChallengeSource interface {
 // ChallengeConfig answers the tls-alpn challenge: hellos that offer acme-tls/1 and nothing else (RFC 8737, 3).
 func (m *Manager) ChallengeConfig(hello *tls.ClientHelloInfo) *tls.Config {
 	a, ok := m.Issuer.(*ACME)
-	if !ok || cmp.Or(a.Challenge, TLSALPN) != TLSALPN || hello.ServerName == "" {
+	if !ok || !m.ready.Load() || cmp.Or(a.Challenge, TLSALPN) != TLSALPN || hello.ServerName == "" {
 		return nil
 	}
 	if len(hello.SupportedProtos) != 1 || hello.SupportedProtos[0] != acmez.ACMETLS1Protocol {
@@ -193,46 +193,57 @@ func (m *Manager) ChallengeConfig(hello *tls.ClientHelloInfo) *tls.Config {
 	}
 }
 
-// HTTPHandler answers the http challenge, and everything else with 404. Call it after Start.
+// HTTPHandler answers the http challenge, and everything else with 404: all of it if it is called before Start.
 func (m *Manager) HTTPHandler() http.Handler {
 	a, ok := m.Issuer.(*ACME)
-	if !ok || a.used == nil {
+	if !ok || !m.ready.Load() {
 		return http.NotFoundHandler()
 	}
 	return a.used.HTTPChallengeHandler(http.NotFoundHandler())
 }
 
-// inWordsOf is an error of an attempt without what certmagic puts around it; a problem document (RFC 9457) of the
-// authority is told by its last word and its sentence.
+// inWordsOf is an error of an attempt without what certmagic puts around it, fit for a log: an authority may answer
+// anything. A problem document (RFC 9457) is told by its last word and its sentence.
 func inWordsOf(err error) error {
-	if problem, ok := errors.AsType[acme.Problem](err); ok {
-		return &problemError{problem}
+	text := []rune(terminal.Printable(wordsOf(err)))
+	if len(text) > maxWords {
+		text = append(text[:maxWords], '…')
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return fmt.Errorf("the authority was not reached: %w", op)
-	}
-	if stop, ok := errors.AsType[certmagic.ErrNoRetry](err); ok {
-		return inWordsOf(stop.Err)
-	}
-	return err
+	return &wordedError{string(text), err}
 }
 
-type problemError struct{ problem acme.Problem }
+// maxWords is how many characters of an authority's answer are told, by each handshake that is refused too.
+const maxWords = 600
 
-func (e *problemError) Unwrap() error { return e.problem }
+type wordedError struct {
+	words string
+	err   error
+}
 
-func (e *problemError) Error() string {
-	text := "the authority answered " + problemInWords(e.problem)
-	if e.problem.Status != 0 {
-		text += fmt.Sprintf(" (HTTP %d)", e.problem.Status)
+func (e *wordedError) Error() string { return e.words }
+func (e *wordedError) Unwrap() error { return e.err }
+
+func wordsOf(err error) string {
+	if problem, ok := errors.AsType[acme.Problem](err); ok {
+		return "the authority answered " + problemInWords(problem)
 	}
-	for _, sub := range e.problem.Subproblems {
-		text += fmt.Sprintf("; for %s: %s", sub.Identifier.Value, problemInWords(sub.Problem))
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return "the authority was not reached: " + op.Error()
 	}
-	return terminal.Printable(text)
+	if stop, ok := errors.AsType[certmagic.ErrNoRetry](err); ok {
+		return wordsOf(stop.Err)
+	}
+	return err.Error()
 }
 
 func problemInWords(p acme.Problem) string {
 	kind := strings.TrimPrefix(p.Type, acme.ProblemTypeNamespace)
-	return fmt.Sprintf("%s: %s", kind, cmp.Or(p.Detail, p.Title, "it does not say why"))
+	text := fmt.Sprintf("%s: %s", kind, cmp.Or(p.Detail, p.Title, "it does not say why"))
+	if p.Status != 0 {
+		text += fmt.Sprintf(" (HTTP %d)", p.Status)
+	}
+	for _, sub := range p.Subproblems {
+		text += fmt.Sprintf("; for %s: %s", sub.Identifier.Value, problemInWords(sub.Problem))
+	}
+	return text
 }

@@ -159,7 +159,8 @@ func putFolder(temp, dir string) error {
 }
 
 // ReplaceAuthority makes a new authority at dir. The old folder, with its key, is kept beside it under a name
-// that carries the time; kept is its path, empty if there was none. What the old root signed is not trusted by the new one.
+// that carries the time; kept is its path, empty if there was none. What the old root signed is not trusted by the new
+// one; what was revoked stays so, for those who trust the old root still.
 func ReplaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string, err error) {
 	a, kept, err = replaceAuthority(dir, o)
 	if err != nil {
@@ -183,6 +184,9 @@ func replaceAuthority(dir string, o AuthorityOptions) (a *Authority, kept string
 		return nil, "", err
 	}
 	defer os.RemoveAll(temp)
+	if err := copyRevoked(dir, temp); err != nil {
+		return nil, "", err
+	}
 	if kept, err = setAside(dir); err != nil {
 		return nil, "", err
 	}

@@ -3,6 +3,7 @@ package certs_test
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -221,6 +222,22 @@ func TestReplacedAuthorityIsKeptWithItsKey(t *testing.T) {
 	wantError(t, err, "not a name")
 	if now, err := certs.OpenAuthority(dir); err != nil || !now.Root().Equal(old.Root()) {
 		t.Errorf("a failed replacement changed the authority: %v", err)
+	}
+}
+
+// Servers may trust the old root still, by another file.
+func TestReplacedAuthorityForgetsNoRevocation(t *testing.T) {
+	a, dir := createAuthority(t, certs.AuthorityOptions{})
+	leaf := server(t, a, "a.test").Certificate.Leaf
+	revoke(t, dir, leaf)
+	before, err := certs.ReadRevoked(dir)
+	must(t, err)
+	if _, _, err = certs.ReplaceAuthority(dir, certs.AuthorityOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	after, err := certs.ReadRevoked(dir)
+	if err != nil || fmt.Sprint(after) != fmt.Sprint(before) || len(after) != 1 {
+		t.Errorf("revoked before %v, after %v, %v", before, after, err)
 	}
 }
 

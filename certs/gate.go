@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/caddyserver/certmagic"
+	"github.com/mholt/acmez/v3/acme"
 )
 
 // A gate stands before an issuer, and is the only place that decides when a name may be tried again: whoever asks
@@ -18,14 +20,14 @@ type gate struct {
 	quiet bool // what an issuer of our own does at once is not worth a line
 
 	mu    sync.Mutex
-	tries map[string]*try // of names whose last attempt failed or is under way; guarded by mu, as all below
+	tries map[string]*try // of names that may have to wait; guarded by mu, as all below
 	timer *time.Timer     // of the next attempt that is due
 }
 
 // A try is what is known of the attempts for a name.
 type try struct {
 	failures int
-	err      error     // of the last one
+	err      error     // of the last one; nil: it succeeded
 	next     time.Time // before which there is none
 }
 
@@ -67,13 +69,32 @@ type gatedACME struct {
 
 func (i gatedIssuer) IssuerKey() string { return i.inner.IssuerKey() }
 
-// PreCheck lets an issuer refuse names that it never signs for.
-func (i gatedIssuer) PreCheck(ctx context.Context, names []string, interactive bool) error {
+// shortestAsking is how long at least an authority is not asked again when to renew a certificate.
+const shortestAsking = 10 * time.Minute
+
+// GetRenewalInfo asks the authority when to renew (RFC 9773). certmagic does so at every look once that is due, be it that
+// the authority does not answer.
+func (i gatedACME) GetRenewalInfo(ctx context.Context, c certmagic.Certificate) (acme.RenewalInfo, error) {
+	about := "when to renew " + c.Names[0] // no name has spaces
+	if !i.gate.ready(about) {
+		return acme.RenewalInfo{}, errNotYet
+	}
+	info, err := i.RenewalInfoGetter.GetRenewalInfo(ctx, c)
+	if err == nil {
+		i.gate.wait(about, shortestAsking)
+	} else if t := i.gate.note(ctx, about, err); t != nil {
+		i.gate.log.Warn("the authority did not say when to renew", "name", c.Names[0], "err", t.err, "next", t.next.UTC().Format(time.RFC3339))
+	}
+	return info, err
+}
+
+// PreCheck lets an issuer refuse names that it never signs for. Nobody is asked at a terminal, whatever certmagic says.
+func (i gatedIssuer) PreCheck(ctx context.Context, names []string, _ bool) error {
 	checker, ok := i.inner.(certmagic.PreChecker)
 	if !ok {
 		return nil
 	}
-	if err := checker.PreCheck(ctx, names, interactive); err != nil {
+	if err := checker.PreCheck(ctx, names, false); err != nil {
 		for _, name := range names {
 			err = i.gate.fail(ctx, name, err)
 		}
@@ -95,7 +116,7 @@ func (i gatedIssuer) Issue(ctx context.Context, csr *x509.CertificateRequest) (*
 	if err != nil {
 		return nil, certmagic.ErrNoRetry{Err: i.gate.fail(ctx, name, err)}
 	}
-	i.gate.clear(name)
+	i.gate.rest(name, issued.Certificate)
 	return issued, nil
 }
 
@@ -133,30 +154,68 @@ func (g *gate) done(ctx context.Context, name string, err error) {
 	}
 }
 
+// clear forgets failures.
 func (g *gate) clear(name string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.tries, name)
+	if t := g.tries[name]; t != nil && (t.err != nil || !time.Now().Before(t.next)) {
+		delete(g.tries, name)
+	}
 }
 
-// fail notes a failure, says so, and sets the time of the next attempt. That we end is no failure.
+// longestRest is how long at most a name has to wait after a success.
+const longestRest = time.Hour
+
+// rest keeps a name from being renewed before half of the time that its certificate has left: where our clock is wrong,
+// or an authority asks for a renewal at once, each new certificate is due already.
+func (g *gate) rest(name string, chain []byte) {
+	rest := longestRest
+	if found, err := parsePEM(name, chain); err == nil && len(found.certificates) > 0 {
+		if half := time.Until(found.certificates[0].NotAfter) / 2; half > 0 {
+			rest = min(rest, half)
+		}
+	}
+	g.wait(name, rest)
+}
+
+// wait sets the time of the next attempt after a success.
+func (g *gate) wait(name string, rest time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tries[name] = &try{next: time.Now().Add(rest)}
+	g.schedule()
+}
+
+// fail notes a failure to obtain a certificate, and says so.
 func (g *gate) fail(ctx context.Context, name string, err error) error {
+	if t := g.note(ctx, name, err); t != nil {
+		g.log.Error("no certificate was obtained", "name", name, "err", t.err, "next", t.next.UTC().Format(time.RFC3339))
+	}
+	return noted{err}
+}
+
+// note sets the time of the next attempt after a failure. That we end is none: nil.
+func (g *gate) note(ctx context.Context, name string, err error) *try {
 	if ctx.Err() != nil {
-		return noted{err}
+		return nil
 	}
 	g.mu.Lock()
-	t := g.tries[name]
-	if t == nil {
-		t = &try{}
-		g.tries[name] = t
+	defer g.mu.Unlock()
+	g.forget()
+	t := try{failures: 1}
+	if before := g.tries[name]; before != nil {
+		t.failures += before.failures
 	}
-	wait := backOff[min(t.failures, len(backOff)-1)]
-	t.failures++
-	t.err, t.next = inWordsOf(err), time.Now().Add(wait)
+	t.err, t.next = inWordsOf(err), time.Now().Add(backOff[min(t.failures, len(backOff))-1])
+	g.tries[name] = &t
 	g.schedule()
-	g.mu.Unlock()
-	g.log.Error("no certificate was obtained", "name", name, "err", t.err, "next", t.next.UTC().Format(time.RFC3339))
-	return noted{err}
+	return &t
+}
+
+// forget drops the tries of names that nobody asks for any more. The caller holds mu.
+func (g *gate) forget() {
+	longest := backOff[len(backOff)-1]
+	maps.DeleteFunc(g.tries, func(_ string, t *try) bool { return time.Since(t.next) > longest })
 }
 
 // schedule sets the timer to the earliest attempt that is to come. The caller holds mu.

@@ -245,7 +245,9 @@ func (a *Authority) signers() ([]signer, error) {
 	}
 	for _, path := range dated {
 		s, err := a.readSigner(path)
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) { // its key was taken away
+			continue
+		} else if err != nil {
 			return nil, fmt.Errorf("old intermediate %q: %w", path, err)
 		}
 		if time.Now().Before(s.certificate.NotAfter) {

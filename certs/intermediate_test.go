@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,14 @@ func TestIntermediateRenewsItselfOnceForAllProcesses(t *testing.T) {
 	}
 	if len(a.Warnings()) != 0 {
 		t.Errorf("warns %q", a.Warnings())
+	}
+	for _, path := range dated {
+		if strings.HasSuffix(path, ".key") {
+			must(t, os.Remove(path))
+		}
+	}
+	if lists, err = a.RevocationLists(0); err != nil || len(lists) != 2 {
+		t.Errorf("%d lists, %v; want those of the intermediate and the root, whose keys are here", len(lists), err)
 	}
 }
 
@@ -260,6 +269,46 @@ func TestRolloverTrustsBothAndLetsTheOldOneGo(t *testing.T) {
 				t.Errorf("warns %q", w)
 			}
 		})
+	}
+}
+
+func TestRolloverWidensNothingUnlessTold(t *testing.T) {
+	imported := sign(t, nil, nil, func(c *x509.Certificate) {
+		c.Subject.CommonName, c.IsCA, c.KeyUsage = "corp", true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		c.PermittedDNSDomainsCritical, c.PermittedDNSDomains, c.ExcludedDNSDomains = true, []string{"corp.test"}, []string{"secret.corp.test"}
+		c.PermittedEmailAddresses, c.PermittedURIDomains = []string{"corp.test"}, []string{"corp.test"}
+		_, all, _ := net.ParseCIDR("10.1.0.0/16")
+		c.PermittedIPRanges = []*net.IPNet{all}
+	})
+	files, dir := t.TempDir(), filepath.Join(t.TempDir(), "authority")
+	ca := certs.Pair{Cert: write(t, files, "ca.pem", imported.certPEM), Key: write(t, files, "ca.key", imported.keyPEM)}
+	_, err := certs.ImportAuthority(dir, ca, certs.AuthorityOptions{})
+	must(t, err)
+	_, err = certs.RolloverAuthority(dir, certs.AuthorityOptions{Permit: []string{"example.org"}})
+	wantError(t, err, "not of tcps' making")
+	a, err := certs.RolloverAuthority(dir, certs.AuthorityOptions{})
+	must(t, err)
+	_, err = a.Issue(certs.Request{Names: []string{"a.corp.test"}})
+	wantError(t, err, "usage")
+	_, err = a.Issue(certs.Request{Client: true, Names: []string{"a", "dns:secret.corp.test"}})
+	wantError(t, err, "outside")
+	issue(t, a, certs.Request{Client: true, Names: []string{"a", "dns:a.corp.test"}})
+}
+
+// Several times over, with a machine's name of each form, what is permitted is added to what is there.
+func TestRolloverPermitsMoreEachTime(t *testing.T) {
+	for _, host := range []string{"box", "box.example.net", "localhost", "not a host"} {
+		dir := filepath.Join(t.TempDir(), "authority")
+		_, err := certs.CreateAuthority(dir, certs.AuthorityOptions{HostName: host, Permit: []string{"192.0.2.0/24", "example.com", "below.box"}})
+		must(t, err)
+		for _, permit := range []string{"example.org", "2001:db8::1", "box.example.org"} {
+			a, err := certs.RolloverAuthority(dir, certs.AuthorityOptions{Permit: []string{permit}})
+			if err != nil {
+				t.Fatalf("%s, %s: %v", host, permit, err)
+			}
+			server(t, a, permit, "192.0.2.1", "example.com")
+		}
 	}
 }
 

@@ -163,7 +163,7 @@ func (a *Authority) setValidity(t *x509.Certificate, r Request, by *x509.Certifi
 	if now.Before(by.NotBefore) {
 		return fmt.Errorf("the %s is not valid yet, it begins %s: look at the clock of this machine", what, moment(by.NotBefore, now))
 	}
-	t.NotBefore, t.NotAfter = later(now.Add(-backdate), by.NotBefore), now.Add(life)
+	t.NotBefore, t.NotAfter = later(now.Add(-backdateOf(life)), by.NotBefore), now.Add(life)
 	if t.NotAfter.After(by.NotAfter) {
 		t.NotAfter = by.NotAfter
 		issued.warn("it ends with its %s, %s", what, moment(t.NotAfter, now))
@@ -178,8 +178,8 @@ func (i *Issued) warn(format string, args ...any) {
 	i.Warnings = append(i.Warnings, fmt.Sprintf(format, args...))
 }
 
-// setServerNames makes the first DNS name the common name too. An address cannot be: where it stands alone, OpenSSL
-// takes it for a DNS name and refuses it by the root's constraints.
+// setServerNames makes the first DNS name the common name too, if that can hold it (64 characters). An address cannot be:
+// where it stands alone, OpenSSL takes it for a DNS name and refuses it by the root's constraints.
 func (a *Authority) setServerNames(t *x509.Certificate, names []string, issued *Issued) error {
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	for _, s := range names {
@@ -193,7 +193,7 @@ func (a *Authority) setServerNames(t *x509.Certificate, names []string, issued *
 		if issued.fileName == "" {
 			issued.fileName = n.text
 		}
-		if t.Subject.CommonName == "" && n.kind == dnsName && len(n.text) <= 64 {
+		if len(t.DNSNames) == 1 && n.kind == dnsName && len(n.text) <= 64 {
 			t.Subject.CommonName = n.text
 		}
 		if strings.HasPrefix(n.text, "*.") && strings.Count(n.text, ".") == 1 {

@@ -285,6 +285,20 @@ func TestAWriteThatFailsLeavesNothingBehind(t *testing.T) {
 	wantEmpty(t, dir, "a.test.pem")
 }
 
+func TestAWriteReplacesNoDevice(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there a device has no folder")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "crl.pem")
+	must(t, os.Symlink(os.DevNull, path))
+	wantError(t, certs.WriteFile(path, []byte("list")), "crl.pem", "device")
+	if target, err := os.Readlink(path); err != nil || target != os.DevNull {
+		t.Errorf("it leads to %q, %v", target, err)
+	}
+	wantEmpty(t, dir, "crl.pem")
+}
+
 func TestNamesOfFilesAreSafe(t *testing.T) {
 	a := newAuthority(t)
 	for _, test := range []struct {
@@ -316,5 +330,22 @@ func TestNamesOfFilesAreSafe(t *testing.T) {
 			}
 			wantEmpty(t, dir, test.want+".key", test.want+".pem")
 		})
+	}
+}
+
+// What is reckoned from a lifetime, as renewal and warnings are, must hold for short ones.
+func TestTheLifeAskedForIsMostOfTheWhole(t *testing.T) {
+	a := newAuthority(t)
+	for _, life := range []time.Duration{time.Second, 4 * time.Second, 19 * time.Second, time.Minute, time.Hour, 10*time.Hour - time.Second, 10 * time.Hour, 90 * 24 * time.Hour} {
+		leaf := issue(t, a, certs.Request{Names: []string{"a.test"}, For: life}).Certificate.Leaf
+		if got := certs.LifeOf(leaf); got != life {
+			t.Errorf("LifeOf one asked to last %v is %v", life, got)
+		}
+		if whole := leaf.NotAfter.Sub(leaf.NotBefore); whole > life*11/10 {
+			t.Errorf("one that is to last %v has %v of lifetime", life, whole)
+		}
+		if warning := certs.LifetimeWarning("it", leaf); life > 10*time.Second && warning != "" {
+			t.Errorf("a new one that lasts %v is warned of: %s", life, warning)
+		}
 	}
 }

@@ -138,7 +138,8 @@ type ledgerEntry struct {
 	headers     map[string]string
 }
 
-// readLedgerFolder reads every record of a folder, which may be missing. A record that is damaged is an error.
+// readLedgerFolder reads every record of a folder, which may be missing. A record that is damaged is an error, beside
+// which the others are returned.
 func readLedgerFolder(folder string) ([]ledgerEntry, error) {
 	files, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,19 +148,20 @@ func readLedgerFolder(folder string) ([]ledgerEntry, error) {
 		return nil, fmt.Errorf("read %q: %w", folder, bareCause(err))
 	}
 	var entries []ledgerEntry
+	var damaged error
 	for _, f := range files {
 		if strings.HasPrefix(f.Name(), ".") { // it is being written
 			continue
 		}
 		e, err := readLedgerFile(filepath.Join(folder, f.Name()))
-		if errors.Is(err, fs.ErrNotExist) { // it was pruned just now
-			continue
-		} else if err != nil {
-			return nil, err
+		switch {
+		case err == nil:
+			entries = append(entries, e)
+		case damaged == nil && !errors.Is(err, fs.ErrNotExist): // else it was pruned just now
+			damaged = err
 		}
-		entries = append(entries, e)
 	}
-	return entries, nil
+	return entries, damaged
 }
 
 func readLedgerFile(path string) (ledgerEntry, error) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -93,8 +94,13 @@ func TestDamagedRevocationIsAnErrorAndNotForgotten(t *testing.T) {
 			leaf := server(t, a, "a.test").Certificate.Leaf
 			revoke(t, dir, leaf)
 			must(t, damage(filepath.Join(certs.RevokedPath(dir), fmt.Sprintf("%x.pem", leaf.SerialNumber))))
-			_, err := certs.ReadRevoked(dir)
+			other := server(t, a, "other.test").Certificate.Leaf
+			revoke(t, dir, other)
+			others, err := certs.ReadRevoked(dir)
 			wantError(t, err, "record", dir)
+			if !slices.ContainsFunc(others, func(r certs.RevokedCertificate) bool { return r.Serial.Cmp(other.SerialNumber) == 0 }) {
+				t.Error("what another record says is lost too")
+			}
 			_, err = a.RevocationLists(0)
 			wantError(t, err, "record")
 		})

@@ -62,7 +62,8 @@ func (m *Manager) sayMoved(ctx context.Context, moved string, err error) {
 	}
 }
 
-// attempt obtains or renews the certificate for a name: once, since the gate lets nothing try again by itself.
+// attempt obtains or renews the certificate for a name: once. certmagic's Async functions would place one order after the
+// other, inside the lock and without a word, when the storage fails after an order.
 func (m *Manager) attempt(ctx context.Context, name string) error {
 	var err error
 	if m.patient {
@@ -70,9 +71,9 @@ func (m *Manager) attempt(ctx context.Context, name string) error {
 		m.sayMoved(ctx, moved, err)
 	}
 	if _, ok := m.current(name); ok {
-		err = m.magic.RenewCertAsync(ctx, name, false)
+		err = m.magic.RenewCertSync(ctx, name, false)
 	} else {
-		err = m.magic.ObtainCertAsync(ctx, name)
+		err = m.magic.ObtainCertSync(ctx, name)
 	}
 	if err == nil {
 		m.mu.Lock()
@@ -150,8 +151,12 @@ func (m *Manager) tend(ctx context.Context, name string) {
 		if err := m.attempt(ctx, name); err != nil && ctx.Err() == nil {
 			m.logger().Debug("attempt ended", "name", name, "err", err)
 		}
+		_, have := m.current(name)
 		m.mu.Lock()
 		delete(m.busy, name)
+		if i := slices.Index(m.names, name); !have && i >= m.fixed {
+			m.names = slices.Delete(m.names, i, i+1) // until a client asks again
+		}
 		m.mu.Unlock()
 		m.wake()
 	})
@@ -183,11 +188,12 @@ func (m *Manager) report(first string) {
 	}
 }
 
-// ask adds a name that a client asked for, if it matches OnDemand, and the rate of new names permits it.
+// ask adds a name that a client asked for, if it matches OnDemand, and the rate of new names permits it. One whose
+// attempt failed is not kept: else strangers could have any number of names tried for ever.
 func (m *Manager) ask(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if slices.Contains(m.names, name) || !m.demand.take() {
+	if slices.Contains(m.names, name) || !m.gate.ready(name) || !m.demand.take() {
 		return
 	}
 	m.names = append(m.names, name)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -19,7 +20,8 @@ import (
 
 // A Manager is a Source whose certificates look after themselves: it obtains one for each name, keeps them in a
 // storage, renews them in the background before their time, and staples what their OCSP responder says. Set the fields
-// before Start, and do not change them afterwards; do not copy it. Its methods may be called concurrently.
+// before Start, and do not change them afterwards; do not copy it. Its methods may be called concurrently, and before
+// Start: there is no certificate then.
 type Manager struct {
 	// Names are DNS names and IP addresses, each of which gets a certificate of its own. The first is presented to
 	// clients that ask for no name, or for one that there is no certificate for.
@@ -47,19 +49,23 @@ type Manager struct {
 	// name that it is for. It is never called twice at once, and must not call Close.
 	Changed func(name string, leaf *x509.Certificate)
 
+	begun atomic.Bool // Start was called
+	ready atomic.Bool // what follows is set
+
 	cache   *certmagic.Cache
 	magic   *certmagic.Config
 	gate    *gate
 	demand  *demand
 	cancel  context.CancelFunc
 	check   time.Duration
+	fixed   int           // how many names are not on demand
 	patient bool          // the issuer takes its time, and may not be there
 	poke    chan struct{} // something may have changed
 	work    sync.WaitGroup
 	closing sync.Once
 
 	mu     sync.Mutex
-	names  []string                     // managed; guarded by mu, as all below
+	names  []string                     // managed, Names first; guarded by mu, as all below
 	leaves map[string]*x509.Certificate // that Changed was told of, by name
 	busy   map[string]bool              // an attempt is under way
 	fresh  map[string]bool              // the storage has another one than memory
@@ -85,8 +91,11 @@ const renewalShare = 1.0 / 3
 
 // Start loads what the storage has, and begins to obtain what it does not have. The Manager of a local authority has
 // all its certificates when Start returns, or fails. That of ACME may have none yet, and goes on in the background.
-// Close ends what Start begins; the end of ctx does not.
+// Close ends what Start begins; the end of ctx does not. A Manager starts once, also where that fails.
 func (m *Manager) Start(ctx context.Context) error {
+	if !m.begun.CompareAndSwap(false, true) {
+		return errors.New("manage certificates: this Manager was started before: make another one")
+	}
 	if err := m.start(ctx); err != nil {
 		m.Close()
 		return fmt.Errorf("manage certificates: %w", err)
@@ -127,6 +136,7 @@ func (m *Manager) start(ctx context.Context) error {
 	if m.demand != nil {
 		m.names = append(m.names, m.demand.stored(ctx, m)...)
 	}
+	m.ready.Store(true)
 	return m.begin(ctx)
 }
 
@@ -149,6 +159,7 @@ func (m *Manager) validate() error {
 		}
 	}
 	var err error
+	m.fixed = len(m.names)
 	m.demand, err = newDemand(m.OnDemand)
 	return err
 }
@@ -190,10 +201,15 @@ func (e *NotObtainedError) Error() string {
 
 func (e *NotObtainedError) Unwrap() error { return e.Err }
 
+var errNotStarted = errors.New("no certificate yet: the Manager has not started")
+
 // Certificate picks by the name that the client asks for (exact, then a wildcard). A client that asks for none, or for one
 // that there is no certificate for, gets that of the first of Names; of the address that it came to, if only that
 // one names it. The error is a *NotObtainedError as long as there is none. With names on demand alone, other names have none.
 func (m *Manager) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if !m.ready.Load() {
+		return nil, errNotStarted
+	}
 	name := foldName(hello.ServerName)
 	if c := m.choose(hello, name); c != nil {
 		return c, nil
@@ -225,15 +241,18 @@ func hostOf(c net.Conn) string {
 	return host
 }
 
-// choose returns the certificate that was made for a name, else another one that has it and that the client can verify;
-// nil: none is in memory.
+// choose returns the certificate that was made for a name, or for its wildcard, else another one that has it and that the
+// client can verify; nil: none is in memory.
 func (m *Manager) choose(hello *tls.ClientHelloInfo, name string) *tls.Certificate {
 	if name == "" {
 		return nil
 	}
 	choices := m.cache.AllMatchingCertificates(name)
-	if c, ok := madeFor(name, choices); ok {
-		return &c.Certificate
+	_, parent, _ := strings.Cut(name, ".")
+	for _, made := range []string{name, "*." + parent} {
+		if c, ok := madeFor(made, choices); ok {
+			return &c.Certificate
+		}
 	}
 	if len(choices) == 0 {
 		return nil
@@ -248,6 +267,9 @@ func (m *Manager) choose(hello *tls.ClientHelloInfo, name string) *tls.Certifica
 // Leaves returns the certificates that are presented now, by the name that each is for.
 func (m *Manager) Leaves() map[string]*x509.Certificate {
 	leaves := make(map[string]*x509.Certificate)
+	if !m.ready.Load() {
+		return leaves
+	}
 	for _, name := range m.list() {
 		if c, ok := m.current(name); ok {
 			leaves[name] = c.Leaf

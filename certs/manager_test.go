@@ -13,9 +13,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tcps/certs"
+	"tcps/certs/storagetest"
 )
 
 // newManager makes a Manager of a local authority over a folder, not started.
@@ -73,6 +75,25 @@ func TestAManagerOfTheAuthorityHasACertificateForEachName(t *testing.T) {
 		if life := time.Until(leaf.NotAfter); life > 7*24*time.Hour || life < 6*24*time.Hour {
 			t.Errorf("%q: it lasts %v, want 7 days", sni, life)
 		}
+	}
+}
+
+// A name of more than 64 characters is no common name, and no other of the Manager's names may stand there.
+func TestALongNameHasACertificateOfItsOwn(t *testing.T) {
+	long := strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + ".test"
+	m := start(t, newManager(t, newAuthority(t), t.TempDir(), 0, "localhost", long))
+	leaf, err := served(t, m, long)
+	if err != nil || leaf.Subject.CommonName != "" || leaf.DNSNames[0] != long || !leaf.Equal(m.Leaves()[long]) {
+		t.Errorf("served %v, %v", leaf, err)
+	}
+}
+
+// Every certificate of an authority has all names, so that for a wildcard too.
+func TestAWildcardIsServedWithTheCertificateThatWasMadeForIt(t *testing.T) {
+	m := start(t, newManager(t, newAuthority(t), t.TempDir(), 0, "localhost", "box", "*.dev.test"))
+	leaf, err := served(t, m, "a.dev.test")
+	if err != nil || !leaf.Equal(m.Leaves()["*.dev.test"]) {
+		t.Errorf("served %v, %v", leaf.Subject, err)
 	}
 }
 
@@ -160,12 +181,15 @@ func checkKeysArePrivate(t *testing.T, dir string) {
 
 func TestAManagerRenewsInTheBackground(t *testing.T) {
 	changed := make(chan *x509.Certificate, 10)
-	m := newManager(t, newAuthority(t), t.TempDir(), 6*time.Second, "localhost")
+	m := newManager(t, newAuthority(t), t.TempDir(), 9*time.Second, "localhost")
 	m.Changed = func(_ string, leaf *x509.Certificate) { changed <- leaf }
 	start(t, m)
 	first, second := <-changed, <-changed
 	if first.Equal(second) {
 		t.Fatal("Changed was called twice for one certificate")
+	}
+	if early := second.NotAfter.Sub(first.NotAfter); early < 4*time.Second {
+		t.Errorf("a certificate for 9 seconds was renewed after %v, want two thirds of its life", early)
 	}
 	leaf, err := served(t, m, "localhost")
 	if err != nil || leaf.Equal(first) {
@@ -258,6 +282,46 @@ func TestWhatAManagerCannotDoIsSaidAtTheStart(t *testing.T) {
 	}
 }
 
+// A server has its source before that starts, since an ACME authority connects to it.
+func TestAManagerIsAskedBeforeAndWhileItStarts(t *testing.T) {
+	m := newManager(t, newAuthority(t), t.TempDir(), 0, "localhost")
+	if _, err := served(t, m, "localhost"); err == nil || !strings.Contains(err.Error(), "has not started") {
+		t.Errorf("before the start: %v", err)
+	}
+	if leaves := m.Leaves(); len(leaves) > 0 {
+		t.Errorf("before the start there is %v", leaves)
+	}
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for range 1000 {
+			m.Certificate(&tls.ClientHelloInfo{ServerName: "localhost"})
+			m.ChallengeConfig(&tls.ClientHelloInfo{})
+			m.HTTPHandler()
+		}
+	}()
+	start(t, m)
+	<-asked
+}
+
+func TestAManagerStartsOnce(t *testing.T) {
+	m := newManager(t, newAuthority(t), t.TempDir(), 0, "example.com")
+	if err := m.Start(t.Context()); err == nil {
+		t.Fatal("a name that is not permitted was obtained")
+	}
+	m.Names = []string{"localhost"}
+	if err := m.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "started before") {
+		t.Errorf("after a start that failed: %v", err)
+	}
+	running := start(t, newManager(t, newAuthority(t), t.TempDir(), 0, "localhost"))
+	if err := running.Start(t.Context()); err == nil {
+		t.Error("it was started twice")
+	}
+	if _, err := served(t, running, "localhost"); err != nil {
+		t.Errorf("after the second start: %v", err)
+	}
+}
+
 // An ACME authority that cannot be reached: the Manager runs, refuses handshakes, and says why and when it goes on.
 func TestWithoutTheAuthorityHandshakesAreRefusedWithTheReason(t *testing.T) {
 	storage, err := certs.OpenFileStorage(t.TempDir())
@@ -325,4 +389,48 @@ func TestNamesOnDemandAreLimited(t *testing.T) {
 	if leaf, err := served(t, m, "z.on.test"); err == nil {
 		t.Errorf("the 16th name got the certificate of %v", leaf.DNSNames)
 	}
+}
+
+// A name on demand whose attempt failed is tried again when a client asks, and not before it is time.
+func TestANameOnDemandThatFailsIsForgotten(t *testing.T) {
+	a := newAuthority(t)
+	synctest.Test(t, func(t *testing.T) {
+		said := make(lines, 10_000)
+		failures := func() (n int) {
+			synctest.Wait()
+			for len(said) > 0 {
+				if strings.Contains(<-said, "no certificate was obtained") {
+					n++
+				}
+			}
+			return n
+		}
+		m := &certs.Manager{
+			OnDemand: []string{"*.example.com"}, Storage: new(storagetest.Memory), Issuer: a.Issuer(0), // who refuses them
+			Logger: slog.New(slog.NewTextHandler(said, nil)),
+		}
+		if err := m.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		ask := func() { m.Certificate(&tls.ClientHelloInfo{ServerName: "x.example.com"}) }
+		for range 20 {
+			ask()
+		}
+		if n := failures(); n != 1 {
+			t.Fatalf("%d attempts failed, want 1", n)
+		}
+		ask()
+		if n := failures(); n != 0 {
+			t.Errorf("%d attempts before the time", n)
+		}
+		time.Sleep(2 * time.Hour)
+		if n := failures(); n != 0 {
+			t.Errorf("%d attempts that nobody asked for", n)
+		}
+		ask()
+		if n := failures(); n != 1 {
+			t.Errorf("%d attempts when a client asked again", n)
+		}
+	})
 }

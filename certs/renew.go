@@ -22,10 +22,16 @@ type Renewal struct {
 // LifeOf returns how long c was asked to last: from when it was issued, which is later than it begins.
 func LifeOf(c *x509.Certificate) time.Duration {
 	life := c.NotAfter.Sub(c.NotBefore)
-	if life > backdate {
-		life -= backdate
+	if asked := life - backdate; backdateOf(asked) == backdate {
+		return asked
 	}
-	return life
+	return (life*10/11 + time.Second - 1).Truncate(time.Second)
+}
+
+// backdateOf is how much earlier a certificate begins that is to last life from now: a tenth more, so that what is
+// reckoned in shares of a lifetime holds for short ones.
+func backdateOf(life time.Duration) time.Duration {
+	return min(backdate, (life / 10).Truncate(time.Second))
 }
 
 // WhyDue says why c is due for renewal, empty if it is not: it is when less than before is left of its life; zero means
@@ -83,7 +89,19 @@ func (a *Authority) renew(p Pair, r Renewal) (*Issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	return issued, p.replace(issued, seal)
+	return issued, a.replace(p, issued, seal)
+}
+
+// replace is Pair.replace, one after the other: who renews the same files at once leaves a pair of one of them.
+func (a *Authority) replace(p Pair, issued *Issued, seal []byte) error {
+	if a.ledger != nil {
+		unlock, err := lockAuthority(a.ledger.dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
+	}
+	return p.replace(issued, seal)
 }
 
 func exists(path string) bool {
@@ -110,6 +128,8 @@ func (a *Authority) checkRenewable(c *x509.Certificate) error {
 		return errors.New("it is an authority's: an intermediate renews itself, tcps certs init --rollover makes a new root")
 	case a.ledger.isRevoked(c):
 		return errors.New("it is revoked: issue another one with tcps certs issue")
+	case time.Since(c.NotAfter) >= keptExpired:
+		return fmt.Errorf("it expired %s, and whether it was revoked is on record no more: issue one like it with tcps certs issue", moment(c.NotAfter, time.Now()))
 	case a.ledger == nil:
 		return nil
 	}

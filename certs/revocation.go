@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"time"
@@ -91,6 +92,18 @@ func LoadRevocation(o RevocationOptions) (*Revocation, error) {
 		slices.SortStableFunc(ofOne, compareAge)
 	}
 	return r, nil
+}
+
+// Revoking returns a Revocation that knows of more certificates that are revoked without any list, entries as
+// ReadRevoked returns them. r stays as it is.
+func (r *Revocation) Revoking(more []RevokedCertificate) *Revocation {
+	grown := *r
+	grown.revoked = make(map[revokedKey]RevokedCertificate, len(r.revoked)+len(more))
+	maps.Copy(grown.revoked, r.revoked)
+	for _, c := range more {
+		grown.revoked[keyOfRevoked(c.IssuerKeyID, c.Serial)] = c
+	}
+	return &grown
 }
 
 // listSigners reads the certificates that may have signed lists.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -33,21 +34,24 @@ const (
 func RevokedPath(dir string) string { return filepath.Join(dir, revokedFolder) }
 
 // ReadRevoked returns what the authority at dir has taken back, sorted by serial number. It needs no key. A record that
-// is damaged or cannot be read is an error: what it says is not to be forgotten. Nothing revoked yet is none.
+// is damaged or cannot be read is an error: what it says is not to be forgotten; the others are returned beside it.
+// Nothing revoked yet is none.
 func ReadRevoked(dir string) ([]RevokedCertificate, error) {
-	entries, err := readLedgerFolder(RevokedPath(dir))
-	if err != nil {
-		return nil, fmt.Errorf("read what is revoked: %w", err)
-	}
+	entries, damaged := readLedgerFolder(RevokedPath(dir))
 	var all []RevokedCertificate
 	for _, e := range entries {
 		r, err := e.revoked()
-		if err != nil {
-			return nil, fmt.Errorf("read what is revoked: %w", err)
+		switch {
+		case err == nil:
+			all = append(all, r)
+		case damaged == nil:
+			damaged = err
 		}
-		all = append(all, r)
 	}
 	slices.SortFunc(all, func(a, b RevokedCertificate) int { return a.Serial.Cmp(b.Serial) })
+	if damaged != nil {
+		return all, fmt.Errorf("read what is revoked: %w", damaged)
+	}
 	return all, nil
 }
 
@@ -99,6 +103,25 @@ func (l *Ledger) revoke(c *x509.Certificate, reason int) (r RevokedCertificate, 
 	}
 	r, err = e.revoked()
 	return r, was, err
+}
+
+// copyRevoked copies the records of what the authority at from has taken back into the folder of another.
+func copyRevoked(from, to string) error {
+	entries, err := readLedgerFolder(RevokedPath(from))
+	if err != nil {
+		return err
+	}
+	if exists(RevokedPath(from)) {
+		if err := os.Mkdir(RevokedPath(to), 0o700); err != nil {
+			return bareCause(err)
+		}
+	}
+	var files []file
+	for _, e := range entries {
+		content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: e.certificate.Raw, Headers: e.headers})
+		files = append(files, file{filepath.Join(RevokedPath(to), filepath.Base(e.path)), content, 0o600})
+	}
+	return writeFiles(files, false)
 }
 
 // CheckIssued is an error if Revoke will refuse c.

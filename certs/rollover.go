@@ -58,20 +58,46 @@ func (a *Authority) nextRoot(o AuthorityOptions) (signer, error) {
 	if o.KeyType == "" {
 		o.KeyType = keyTypeOf(a.root.PublicKey)
 	}
-	if o.Unconstrained {
-		return newRoot(machineOf(a.root), o.KeyType, func(*x509.Certificate) {})
+	names, err := a.nextNames(o)
+	if err != nil {
+		return signer{}, err
 	}
-	if len(o.Permit) > 0 {
-		if !a.Constrained() {
-			return signer{}, errors.New("the root permits every name already")
-		}
-		c, err := newConstraints(machineOf(a.root), append(extraPermits(a.root), o.Permit...))
-		if err != nil {
-			return signer{}, err
-		}
-		return newRoot(machineOf(a.root), o.KeyType, c.apply)
+	return newRoot(machineOf(a.root), o.KeyType, func(t *x509.Certificate) {
+		t.ExtKeyUsage, t.UnknownExtKeyUsage = a.root.ExtKeyUsage, a.root.UnknownExtKeyUsage
+		names(t)
+	})
+}
+
+// nextNames writes into a template what names the next root may sign for.
+func (a *Authority) nextNames(o AuthorityOptions) (func(*x509.Certificate), error) {
+	switch {
+	case o.Unconstrained:
+		return func(*x509.Certificate) {}, nil
+	case len(o.Permit) == 0:
+		return func(t *x509.Certificate) { copyConstraints(t, a.root) }, nil
+	case !a.Constrained():
+		return nil, errors.New("the root permits every name already")
 	}
-	return newRoot(machineOf(a.root), o.KeyType, func(t *x509.Certificate) { copyConstraints(t, a.root) })
+	c, err := newConstraints(machineOf(a.root), extraPermits(a.root))
+	if err != nil || !isLike(c, a.root) {
+		return nil, errors.New("the root's constraints are not of tcps' making, and can only be taken over as they are: leave out what to permit")
+	}
+	c, err = newConstraints(machineOf(a.root), append(extraPermits(a.root), o.Permit...))
+	return c.apply, err
+}
+
+// isLike tells whether c is all that binds the root: nothing else would be handed on.
+func isLike(c constraints, root *x509.Certificate) bool {
+	var ours x509.Certificate
+	c.apply(&ours)
+	return fmt.Sprint(constraintsOf(&ours)...) == fmt.Sprint(constraintsOf(root)...)
+}
+
+func constraintsOf(c *x509.Certificate) []any {
+	return []any{
+		c.PermittedDNSDomainsCritical, c.PermittedDNSDomains, c.ExcludedDNSDomains, c.PermittedIPRanges, c.ExcludedIPRanges,
+		c.PermittedEmailAddresses, c.ExcludedEmailAddresses, c.PermittedURIDomains, c.ExcludedURIDomains,
+	}
 }
 
 // rollTo writes the new root. Each step leaves an authority that works: until root.pem changes it is the old one, and

@@ -1,7 +1,6 @@
 package certs
 
 import (
-	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -50,8 +49,8 @@ func (a *Authority) signCSR(csr *x509.CertificateRequest, r Request) (*Issued, e
 	if err := csr.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("its signature does not fit its key: %w", err)
 	}
-	if key, ok := csr.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < 2048 {
-		return nil, fmt.Errorf("an RSA key of %d bits is too weak: 2048 are the least", key.N.BitLen())
+	if why := weakKey(csr.PublicKey); why != "" {
+		return nil, errors.New(why)
 	}
 	if len(r.Names) == 0 {
 		r.Names = alternativesIn(csr).asRequested(csr.Subject.CommonName, r.Client)

@@ -57,6 +57,10 @@ func TestSignCSRRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +71,7 @@ func TestSignCSRRefuses(t *testing.T) {
 		"outside":   request(t, key, x509.CertificateRequest{DNSNames: []string{"example.com"}}),
 		"no altern": request(t, key, x509.CertificateRequest{Subject: pkix.Name{CommonName: "db.test"}}),
 		"too weak":  request(t, weak, x509.CertificateRequest{DNSNames: []string{"db.test"}}),
+		"P-224":     request(t, p224, x509.CertificateRequest{DNSNames: []string{"db.test"}}),
 		"signature": forged,
 	} {
 		if _, err := a.SignCSR(csr, certs.Request{}); err == nil || !strings.Contains(err.Error(), want) {

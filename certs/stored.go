@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -31,7 +32,7 @@ func checkStored(ctx context.Context, storage certmagic.Storage, issuerKey, name
 		certmagic.StorageKeys.SiteMeta(issuerKey, name),
 	}}
 	err = s.load(ctx, storage)
-	if err == nil && s.damage() != "" {
+	if err == nil && s.damage(name) != "" {
 		done, err = s.check(ctx, storage, name)
 	}
 	if err != nil {
@@ -50,7 +51,7 @@ func (s *stored) check(ctx context.Context, storage certmagic.Storage, name stri
 	if err := s.load(ctx, storage); err != nil {
 		return "", err
 	}
-	why := s.damage()
+	why := s.damage(name)
 	if why == "" {
 		return "", nil
 	}
@@ -82,8 +83,8 @@ func (s *stored) load(ctx context.Context, storage certmagic.Storage) error {
 	return nil
 }
 
-// damage says what is wrong; empty: nothing.
-func (s *stored) damage() string {
+// damage says what is wrong with a certificate for name; empty: nothing.
+func (s *stored) damage(name string) string {
 	parts := [3]string{"certificate", "private key", "metadata"}
 	var missing []string
 	for i, value := range s.values {
@@ -102,11 +103,28 @@ func (s *stored) damage() string {
 			return "the " + parts[i] + " is not whole PEM"
 		}
 	}
-	if _, err := tls.X509KeyPair(s.values[0], s.values[1]); err != nil {
+	pair, err := tls.X509KeyPair(s.values[0], s.values[1])
+	if err != nil {
 		return strings.TrimPrefix(err.Error(), "tls: ")
+	}
+	if first := firstName(pair.Leaf); first != name {
+		return fmt.Sprintf("the certificate is for %q", first)
 	}
 	if err := json.Unmarshal(s.values[2], new(certmagic.CertificateResource)); err != nil {
 		return "the metadata is not what certmagic writes: " + err.Error()
+	}
+	return ""
+}
+
+// firstName is the name that certmagic takes a certificate to be for.
+func firstName(c *x509.Certificate) string {
+	switch {
+	case c.Subject.CommonName != "":
+		return strings.ToLower(c.Subject.CommonName)
+	case len(c.DNSNames) > 0:
+		return strings.ToLower(c.DNSNames[0])
+	case len(c.IPAddresses) > 0:
+		return c.IPAddresses[0].String()
 	}
 	return ""
 }

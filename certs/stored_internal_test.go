@@ -63,6 +63,27 @@ func TestStoredIsWell(t *testing.T) {
 	wantStored(t, &s, damagedSuffix, 0)
 }
 
+// A certificate for another name would never be found in memory, and be loaded again and again.
+func TestStoredIsForAnotherName(t *testing.T) {
+	a, err := NewAuthority(AuthorityOptions{HostName: "box"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := a.Issue(Request{Names: []string{"box", storedName}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s storagetest.Memory
+	values := storedValues(t)
+	values["certificate"], values["private key"] = issued.CertPEM, issued.KeyPEM
+	storeAll(t, &s, values)
+	done, err := checkStored(t.Context(), &s, storedIssuer, storedName)
+	if !strings.Contains(done, `(the certificate is for "box")`) || err != nil {
+		t.Errorf("%q, %v", done, err)
+	}
+	wantStored(t, &s, damagedSuffix, 3)
+}
+
 // Each of the three, damaged in each way, moves all of them aside; a second damage has keys of its own.
 func TestStoredIsDamaged(t *testing.T) {
 	other := storedValues(t)

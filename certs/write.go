@@ -87,8 +87,10 @@ func writeFiles(files []file, force bool) (err error) {
 
 // prepare writes the content into a temporary file.
 func (f file) prepare() (pendingFile, error) {
-	if isFolder(f.path) {
+	if info, err := os.Stat(f.path); err == nil && info.IsDir() {
 		return nil, errors.New("a folder of this name is there")
+	} else if err == nil && !info.Mode().IsRegular() {
+		return nil, errors.New("a device, pipe or socket of this name is there, which a file must not replace")
 	}
 	pending, err := newPendingFile(f.path, f.mode)
 	if err != nil {

@@ -23,7 +23,7 @@ func zapLogger(log *slog.Logger) *zap.Logger {
 // saidBetter are messages about failures that the Manager reports itself, with the time of the next attempt.
 var saidBetter = []string{
 	"will retry", "job failed", "could not get certificate from issuer", "validating authorization", "challenge failed",
-	"final attempt; giving up",
+	"final attempt; giving up", "updating ARI", "failed updating renewal info from ACME CA", "ARI window or selected renewal time changed",
 }
 
 type slogCore struct {

@@ -19,7 +19,8 @@ const verifyUsage = `tcps certs verify [FLAG…] FILE
 
 Judges a certificate as a peer would to which FILE is presented: the first
 certificate of FILE is judged, the others may lead to its root. FILE - is
-standard input. It prints the chain that it found.
+standard input. It prints the chain that it found. What the local authority has
+revoked is refused, with --crl what lists say.
 
 Examples:
   tcps certs verify --name db.internal --usage server db.internal.pem
@@ -167,7 +168,7 @@ func verifyOptions(c *cli.Context) (certs.VerifyOptions, error) {
 	return o, misuse("", "flag --at: %q is no time: want 2027-01-31 or 2027-01-31T12:00:00Z", at)
 }
 
-// revocationOf loads --crl.
+// revocationOf loads --crl, and what the local authority has revoked.
 func revocationOf(c *cli.Context) (*certs.Revocation, error) {
 	r, err := revocationConfigOf(c, serverAuthorities(c))
 	if err != nil {
@@ -176,6 +177,7 @@ func revocationOf(c *cli.Context) (*certs.Revocation, error) {
 	if len(r.files) > 0 && c.String("at") != "" {
 		return nil, misuse("leave one of them out", "--crl together with --at: a revocation list speaks of the present only")
 	}
+	r.heedLedger(c)
 	return r.load()
 }
 

@@ -62,6 +62,7 @@ func (r *reloader) reload(why string) {
 	}
 	if err := r.apply(trust); err != nil {
 		r.log.Error("reload refused, the old certificates go on serving", "cause", why, "err", err)
+		r.heedRevoked()
 		return
 	}
 	r.files, r.source = files, source

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -39,7 +41,7 @@ type revocationConfig struct {
 
 	// revoked has what the local authority has revoked, and revokedPaths are the
 	// files that it is read from. Nil: nothing; so it is where no authority
-	// vouches for clients.
+	// vouches for clients. Not to be called concurrently.
 	revoked      func() ([]certs.RevokedCertificate, error)
 	revokedPaths []string
 }
@@ -116,8 +118,17 @@ func (r *revocationConfig) heedLedger(c *cli.Context) {
 	if err != nil {
 		return // there is no local authority
 	}
-	r.revoked = func() ([]certs.RevokedCertificate, error) { return certs.ReadRevoked(dir) }
-	r.revokedPaths = []string{certs.RevokedPath(dir)}
+	path, seen := certs.RevokedPath(dir), false
+	r.revoked = func() ([]certs.RevokedCertificate, error) {
+		revoked, err := certs.ReadRevoked(dir)
+		if _, missing := os.Stat(path); missing == nil {
+			seen = true
+		} else if seen && err == nil { // a volume that is not mounted, perhaps: not to be taken for nothing
+			err = fmt.Errorf("read what is revoked: %q was there, and is gone: put it back", path)
+		}
+		return revoked, err
+	}
+	r.revokedPaths = []string{path}
 }
 
 // load reads the lists; nil without an error: nothing is asked for.
@@ -159,11 +170,28 @@ func (r *reloader) reloadListsLocked(why string) {
 	trust := *r.trust
 	if err := r.apply(&trust); err != nil {
 		r.log.Error("reload refused, the old revocation lists go on counting", "cause", why, "err", err)
+		r.heedRevoked()
 		return
 	}
 	if trust.Revocation != nil {
 		r.log.Info("revocation lists reloaded", "cause", why)
 	}
+}
+
+// heedRevoked adds what the local authority has revoked, as far as it can be
+// read, to what goes on counting.
+func (r *reloader) heedRevoked() {
+	if r.config.revocation.revoked == nil {
+		return
+	}
+	revoked, _ := r.config.revocation.revoked() // the refused reload has told of the error
+	trust := *r.trust
+	trust.Revocation = trust.Revocation.Revoking(revoked)
+	if err := r.server.SetTrust(&trust); err != nil {
+		r.log.Error("what the local authority has revoked does not count", "err", err)
+		return
+	}
+	r.trust = &trust
 }
 
 // watchLists fetches lists, and warns of those that have expired, until ctx ends.
