@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// backdate is how much earlier than now a certificate begins, for clients whose clocks are behind.
+// backdate is how much earlier than now a certificate begins, for clients whose clocks are behind;
+// a short one less (backdateOf).
 const backdate = time.Hour
 
 // rootLife is how long a root lasts.
