@@ -14,11 +14,12 @@ import (
 	"time"
 )
 
-// backdate is how much earlier than now a certificate begins, for clients whose clocks are behind.
+// backdate is how much earlier than now a certificate begins, for clients whose clocks are behind;
+// a short one less (backdateOf).
 const backdate = time.Hour
 
 // rootLife is how long a root lasts.
-const rootLife = 10 * 365 * 24 * time.Hour
+const rootLife = 10 * 365 * day
 
 // AuthorityOptions says what a new root may sign for. The zero value permits only local names: localhost, test,
 // internal, local, home.arpa with their sub-names, this machine's host name, loopback, private and link-local addresses,

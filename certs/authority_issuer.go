@@ -9,14 +9,10 @@ import (
 	"github.com/caddyserver/certmagic"
 )
 
-// defaultManagedLife is how long the certificates of a Manager last that a local authority signs: short, since another
-// one costs nothing.
-const defaultManagedLife = 7 * day
-
 // Issuer makes the authority the issuer of a Manager. life is how long a certificate lasts; zero means 7 days.
 func (a *Authority) Issuer(life time.Duration) Issuer {
 	if life == 0 {
-		life = defaultManagedLife
+		life = shortLife
 	}
 	return &authorityIssuer{a, life}
 }

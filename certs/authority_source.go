@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// defaultLazyLife is how long the certificates of an AuthoritySource last: short, since making another costs nothing.
-const defaultLazyLife = 7 * day
+// shortLife is how long certificates last that an Authority makes anew by itself: short, since another costs nothing.
+const shortLife = 7 * day
 
 // AuthoritySource is a Source that has an Authority issue its certificate, in memory only, and another one when two
 // thirds of its life are gone: the handshake that finds it so makes it. There is no goroutine and nothing to close.
@@ -29,7 +29,7 @@ type timed struct {
 // Source issues a certificate for names and returns a source that keeps it fresh. life zero means 7 days.
 func (a *Authority) Source(names []string, life time.Duration) (*AuthoritySource, error) {
 	if life == 0 {
-		life = defaultLazyLife
+		life = shortLife
 	}
 	s := &AuthoritySource{authority: a, request: Request{Names: slices.Clone(names), For: life}}
 	if err := s.issue(); err != nil {

@@ -9,9 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -70,28 +68,24 @@ func ParseRevocationLists(source string, data []byte) ([]*RevocationList, error)
 		return []*RevocationList{l}, nil
 	}
 	var lists []*RevocationList
-	begun := bytes.Count(append([]byte("\n"), data...), []byte("\n-----BEGIN "))
-	blocks, other := 0, ""
-	for rest := data; ; blocks++ {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
+	other := ""
+	err := eachBlock(source, data, func(number int, block *pem.Block) error {
 		if block.Type != "X509 CRL" {
 			other = block.Type
-			continue
+			return nil
 		}
 		l, err := newRevocationList(source, block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("revocation list in PEM block %d: %w", blocks+1, err)
+			return fmt.Errorf("revocation list in PEM block %d: %w", number, err)
 		}
 		lists = append(lists, l)
+		return nil
+	})
+	if err == nil && len(lists) == 0 {
+		err = fmt.Errorf("a PEM block %q, not a revocation list (X509 CRL)", other)
 	}
-	switch {
-	case blocks < begun:
-		return nil, fmt.Errorf("%d of %d PEM blocks are damaged or cut off", begun-blocks, begun)
-	case len(lists) == 0:
-		return nil, fmt.Errorf("a PEM block %q, not a revocation list (X509 CRL)", other)
+	if err != nil {
+		return nil, err
 	}
 	return lists, nil
 }
@@ -258,31 +252,9 @@ func (l *RevocationList) String() string {
 
 // readLists reads the lists of a file; its errors are for "load revocation list PATH: ".
 func readLists(path string) ([]*RevocationList, error) {
-	f, err := os.Open(path)
+	data, err := readFileUpTo(path, maxListBytes)
 	if err != nil {
-		return nil, bareCause(err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, errors.New("this is a folder, not a file")
-	}
-	data, err := readList(f)
-	if err != nil {
-		return nil, bareCause(err)
+		return nil, err
 	}
 	return ParseRevocationLists(path, data)
-}
-
-// readList reads what should be a list, up to maxListBytes.
-func readList(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxListBytes+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(data) > maxListBytes:
-		return nil, fmt.Errorf("more than %d bytes: no revocation list that we read is", maxListBytes)
-	case len(bytes.TrimSpace(data)) == 0:
-		return nil, errors.New("it is empty")
-	}
-	return data, nil
 }

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -97,12 +96,7 @@ func NewCRLFetcher(o CRLFetcherOptions) (*CRLFetcher, error) {
 
 // restore takes what was kept.
 func (s *crlSource) restore() {
-	kept, err := os.Open(s.file)
-	if err != nil {
-		return
-	}
-	defer kept.Close()
-	if data, err := readList(kept); err == nil {
+	if data, err := readFileUpTo(s.file, maxListBytes); err == nil {
 		if lists, err := ParseRevocationLists(s.shown, data); err == nil && len(lists) == 1 {
 			s.newest, s.digest = lists[0], sha256.Sum256(data)
 		}
@@ -266,7 +260,7 @@ func (f *CRLFetcher) get(ctx context.Context, s *crlSource) ([]byte, http.Header
 	defer response.Body.Close()
 	switch response.StatusCode {
 	case http.StatusOK:
-		data, err := readList(response.Body)
+		data, err := readUpTo(response.Body, maxListBytes)
 		return data, response.Header, err
 	case http.StatusNotModified:
 		return nil, response.Header, nil

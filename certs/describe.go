@@ -46,14 +46,11 @@ type Problem struct {
 	Text string `json:"text"`
 }
 
-// maxDescribedBytes bounds what is read to be described: a revocation list of a million serial numbers has 40 MB.
-const maxDescribedBytes = 64 << 20
-
 // DescribeFile describes all that a PEM, DER or PKCS#12 file holds: certificates, private keys, signing requests and
 // revocation lists. A file that holds nothing of these is an error that says what it is. A passphrase that does not open a key
 // is ErrWrongPassphrase.
 func DescribeFile(path string, o DescribeOptions) (*Description, error) {
-	data, err := readFileUpTo(path, maxDescribedBytes)
+	data, err := readFileUpTo(path, maxListBytes)
 	if err != nil {
 		return nil, fmt.Errorf("describe %q: %w", path, err)
 	}
@@ -62,7 +59,7 @@ func DescribeFile(path string, o DescribeOptions) (*Description, error) {
 
 // DescribeReader describes what r holds, as DescribeFile does; name is for errors and for the description.
 func DescribeReader(name string, r io.Reader, o DescribeOptions) (*Description, error) {
-	data, err := readUpTo(r, maxDescribedBytes)
+	data, err := readUpTo(r, maxListBytes)
 	if err != nil {
 		return nil, fmt.Errorf("describe %q: %w", name, err)
 	}

@@ -47,7 +47,7 @@ func readUpTo(r io.Reader, most int64) ([]byte, error) {
 	case err != nil:
 		return nil, bareCause(err)
 	case int64(len(data)) > most:
-		return nil, fmt.Errorf("the file is larger than %d bytes: no certificate or key is", most)
+		return nil, fmt.Errorf("the file is larger than %d bytes: no more than that is read", most)
 	case len(bytes.TrimSpace(data)) == 0:
 		return nil, errors.New("the file is empty")
 	}

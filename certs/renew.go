@@ -52,7 +52,8 @@ func WhyDue(c *x509.Certificate, before time.Duration) string {
 // Renew issues another certificate like the one in p, and replaces it: names, usage, kind of key and lifetime stay.
 // Both files are replaced or none; an encrypted key stays encrypted. The key is new, unless r says otherwise, or there
 // is no key: what was signed for a request is signed again. An empty p.Key means the file beside p.Cert that ends in
-// .key, if it is there, else p.Cert. A certificate that the authority has not issued, or has revoked, is refused.
+// .key, if it is there, else p.Cert. A certificate that the authority has not issued, or has revoked, is refused,
+// and so is PKCS#12.
 func (a *Authority) Renew(p Pair, r Renewal) (*Issued, error) {
 	issued, err := a.renew(p, r)
 	if err != nil {
@@ -69,6 +70,11 @@ func (a *Authority) renew(p Pair, r Renewal) (*Issued, error) {
 	p.Passphrase = func(file string) (_ []byte, err error) {
 		seal, err = ask(file)
 		return seal, err
+	}
+	for _, path := range []string{p.Cert, p.Key} {
+		if data, err := readFile(path); err == nil && isPKCS12(data) {
+			return nil, fmt.Errorf("%q is PKCS#12, which PEM must not replace: renew the PEM files, and export them anew", path)
+		}
 	}
 	old, key, err := p.load()
 	if errors.Is(err, ErrNoKey) {

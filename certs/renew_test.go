@@ -1,6 +1,7 @@
 package certs_test
 
 import (
+	"bytes"
 	"crypto/x509"
 	"os"
 	"path/filepath"
@@ -60,5 +61,31 @@ func TestRenewRefusesWhatIsOnRecordNoMore(t *testing.T) {
 		if data, err := os.ReadFile(pair.Cert); err != nil || string(data) != string(c.certPEM) {
 			t.Errorf("the file has changed: %v", err)
 		}
+	}
+}
+
+func TestRenewLeavesPKCS12AsItIs(t *testing.T) {
+	a, dir := newAuthority(t), t.TempDir()
+	issued, err := a.Issue(certs.Request{Names: []string{"localhost"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := issued.Write(filepath.Join(dir, "pair"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, passphrase := filepath.Join(dir, "both.p12"), []byte("secret")
+	if err := certs.ExportPKCS12(certs.Pair{Cert: cert, Key: key}, file, certs.PKCS12Options{Passphrase: passphrase}); err != nil {
+		t.Fatal(err)
+	}
+	pair := certs.Pair{Cert: file, Passphrase: func(string) ([]byte, error) { return passphrase, nil }}
+	_, err = a.Renew(pair, certs.Renewal{})
+	wantError(t, err, "both.p12", "PKCS#12")
+	if _, err := certs.LoadFiles(pair); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil || bytes.Contains(content, []byte("-----BEGIN")) {
+		t.Errorf("the file is PEM now: %v", err)
 	}
 }
