@@ -28,7 +28,7 @@ type authorityIssuer struct {
 
 func (i *authorityIssuer) prepare(config *certmagic.Config, names []string) (time.Duration, error) {
 	config.DisableARI = true
-	config.RenewalWindowRatio *= float64(i.life) / float64(i.life+backdate) // of what a certificate says, which begins earlier
+	config.RenewalWindowRatio *= float64(i.life) / float64(i.life+backdateOf(i.life)) // of what a certificate says, which begins earlier
 	for _, name := range names {
 		if err := i.authority.Permits(name); err != nil {
 			return 0, err

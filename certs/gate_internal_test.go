@@ -70,14 +70,14 @@ func TestTheGateLetsARenewalWaitAfterASuccess(t *testing.T) {
 	}
 }
 
-// What the authority signs begins an hour earlier than now: that is no part of the life of which a third is left.
+// What the authority signs begins earlier than now: that is no part of the life of which a third is left.
 func TestAShortLifeIsNotDueFromTheStart(t *testing.T) {
 	for _, life := range []time.Duration{20 * time.Minute, 7 * day} {
 		config := certmagic.Config{RenewalWindowRatio: renewalShare}
 		if _, err := (&authorityIssuer{life: life}).prepare(&config, nil); err != nil {
 			t.Fatal(err)
 		}
-		window := time.Duration(float64(life+backdate) * config.RenewalWindowRatio)
+		window := time.Duration(float64(life+backdateOf(life)) * config.RenewalWindowRatio)
 		if d := window - life/3; d.Abs() > time.Second {
 			t.Errorf("of %v a certificate is renewed when %v are left", life, window)
 		}

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/caddyserver/certmagic"
 	"github.com/urfave/cli/v2"
 
 	"tcps/certs"
@@ -120,8 +122,13 @@ func (a *acmeConfig) checkFlags(c *cli.Context) error {
 		return misuse("leave it out", "--alpn acme-tls/1: that protocol is for ACME challenges only")
 	}
 	for _, name := range a.names {
-		if strings.HasPrefix(name, "*.") && a.challenge != certs.DNS {
+		switch {
+		case strings.HasPrefix(name, "*.") && a.challenge != certs.DNS:
 			return misuse("say --acme-challenge dns", "--acme %s: ACME proves wildcards by the dns challenge only", name)
+		case !certmagic.SubjectQualifiesForCert(name) || strings.ContainsAny(name, "/:") && net.ParseIP(name) == nil:
+			return misuse("say each name by an --acme of its own: --acme db.example.org", "--acme %q: that is no name of a host", name)
+		case !c.IsSet("acme-ca") && !certmagic.SubjectQualifiesForPublicCert(name):
+			return misuse("--local "+name+" has the local authority issue for it, --acme-ca URL another one", "--acme %s: public authorities issue for names of the internet only", name)
 		}
 	}
 	if a.challenge == certs.HTTP {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,9 @@ func (p *program) certsCRL(c *cli.Context) error {
 	lists, err := authority.RevocationLists(life)
 	if err != nil {
 		return fileFailure(err)
+	}
+	if root := authority.Root(); !slices.ContainsFunc(lists, func(l certs.SignedList) bool { return l.Issuer.Equal(root) }) {
+		p.warn([]string{"there is no list of the root, whose key is not here: those who check want one too; \"tcps certs crl --for 365d --out root.crl\" where the key is makes it"})
 	}
 	out, content := c.String("out"), [][]byte{nil}
 	for i := range lists {

@@ -108,6 +108,11 @@ func initOptions(c *cli.Context) (certs.AuthorityOptions, error) {
 	if c.Bool("import") && c.String("cert") == "" {
 		return options, misuse("for instance: tcps certs init --import --cert CA.pem --key CA.key", "--import needs the authority's certificate: --cert")
 	}
+	for _, flag := range []string{"cert", "key"} {
+		if c.IsSet(flag) && !c.Bool("import") {
+			return options, misuse("say --import to take an authority that exists", "--%s without --import: a new authority makes its own", flag)
+		}
+	}
 	return options, nil
 }
 

@@ -92,6 +92,9 @@ func (m *managed) start(ctx context.Context, listeners []listening) error {
 	if notPermitted, ok := errors.AsType[*certs.NotPermittedError](err); ok {
 		return failure(err, notPermitted.Hint())
 	}
+	if m.acme != nil {
+		return failure(err)
+	}
 	return failure(err, "\"tcps certs init --force\" makes a new authority; --cert and --key use files instead")
 }
 
