@@ -142,7 +142,7 @@ type ledgerEntry struct {
 // which the others are returned.
 func readLedgerFolder(folder string) ([]ledgerEntry, error) {
 	files, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, none := os.Lstat(folder); errors.Is(err, fs.ErrNotExist) && errors.Is(none, fs.ErrNotExist) { // else a link that leads nowhere
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("read %q: %w", folder, bareCause(err))

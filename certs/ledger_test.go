@@ -107,6 +107,15 @@ func TestDamagedRevocationIsAnErrorAndNotForgotten(t *testing.T) {
 	}
 }
 
+func TestRecordsElsewhereThatAreNotThereAreAnError(t *testing.T) {
+	_, dir := createAuthority(t, certs.AuthorityOptions{})
+	if err := os.Symlink(filepath.Join(t.TempDir(), "volume"), certs.RevokedPath(dir)); err != nil {
+		t.Skip(err)
+	}
+	_, err := certs.ReadRevoked(dir)
+	wantError(t, err, "what is revoked", certs.RevokedPath(dir))
+}
+
 func TestAuthorityThatCannotRecordIssuesNothing(t *testing.T) {
 	a, dir := createAuthority(t, certs.AuthorityOptions{})
 	write(t, dir, "issued", []byte("a file in the way"))
