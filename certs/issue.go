@@ -47,7 +47,8 @@ type Issued struct {
 	KeyPEM      []byte   // PKCS#8; nil without the key
 	Warnings    []string // sentences about what will not work everywhere
 
-	fileName string // what Write calls the files
+	fileName string       // what Write calls the files
+	forget   func() error // takes it off the record; nobody has it then
 }
 
 // Issue makes a key and signs a certificate for it. A name outside the constraints of the root is a
@@ -102,6 +103,7 @@ func (a *Authority) certify(r Request, public crypto.PublicKey) (*Issued, error)
 	if err := a.ledger.record(leaf); err != nil {
 		return nil, err
 	}
+	issued.forget = func() error { return a.ledger.forget(leaf) }
 	chain := append([]*x509.Certificate{leaf}, a.chain(by)...)
 	issued.Certificate.Leaf = leaf
 	for _, c := range chain {

@@ -70,6 +70,18 @@ func (l *Ledger) record(c *x509.Certificate) error {
 	return nil
 }
 
+// forget takes a certificate off the record that nobody was given.
+func (l *Ledger) forget(c *x509.Certificate) error {
+	if l == nil {
+		return nil
+	}
+	path := l.path(issuedFolder, c.SerialNumber)
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("take it off the record: %w", err)
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
 // Issued returns all that is on record, those that end first in front, and of one time by serial number.
 func (l *Ledger) Issued() ([]IssuedRecord, error) {
 	records, err := l.issued()

@@ -43,6 +43,9 @@ func reasonInWords(code int) string {
 	return revocationReasons[code].words
 }
 
+// ReasonName is the word that RFC 5280, 5.3.1, has for the reason.
+func (r RevokedCertificate) ReasonName() string { return reasonName(r.Reason) }
+
 // RevocationReasons returns the words for a reason, sorted.
 func RevocationReasons() []string {
 	var words []string

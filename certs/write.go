@@ -41,9 +41,7 @@ func writeFiles(files []file, force bool) (err error) {
 	var undo []func() error
 	defer func() {
 		for i := len(undo); err != nil && i > 0; i-- {
-			if e := undo[i-1](); e != nil {
-				err = fmt.Errorf("%w; then, to undo it: %w", err, e)
-			}
+			err = withUndo(err, undo[i-1]())
 		}
 	}()
 	var done []func() error // removes the copies of what was replaced
@@ -160,9 +158,21 @@ func keepCopy(path string) (backup string, err error) {
 
 // Write writes the certificate and the key to NAME.pem and NAME.key in dir, which is made (0700) if it is missing.
 // Both are written or neither; without a key, keyPath is empty. Without force, a file that is there already is an error
-// (fs.ErrExist) that names it.
+// (fs.ErrExist) that names it. What could not be written is taken off the record of what was issued.
 func (i *Issued) Write(dir string, force bool) (certPath, keyPath string, err error) {
-	return writeWithKey(file{filepath.Join(dir, safeFileName(i.fileName)+".pem"), i.CertPEM, 0o644, nil}, i.KeyPEM, force)
+	certPath, keyPath, err = writeWithKey(file{filepath.Join(dir, safeFileName(i.fileName)+".pem"), i.CertPEM, 0o644, nil}, i.KeyPEM, force)
+	if err != nil && i.forget != nil {
+		err = withUndo(err, i.forget())
+	}
+	return certPath, keyPath, err
+}
+
+// withUndo adds to an error what went wrong when things were put back.
+func withUndo(err, undoing error) error {
+	if undoing == nil {
+		return err
+	}
+	return fmt.Errorf("%w; then, to undo it: %w", err, undoing)
 }
 
 // writeWithKey writes f, and key beside it if that is not nil: all or nothing, new folders too.

@@ -49,7 +49,7 @@ type listed struct {
 
 type listedRevoking struct {
 	At     time.Time `json:"at"`
-	Reason int       `json:"reason"` // RFC 5280, 5.3.1
+	Reason string    `json:"reason"` // RFC 5280, 5.3.1: keyCompromise …
 }
 
 func (p *program) certsList(c *cli.Context) error {
@@ -115,7 +115,7 @@ func listAuthority(c *cli.Context) ([]listed, error) {
 	for _, r := range records {
 		l := listedOf(r.Certificate, "authority")
 		if r.Revoked != nil {
-			l.Revoked = &listedRevoking{r.Revoked.At.UTC(), r.Revoked.Reason}
+			l.Revoked = &listedRevoking{r.Revoked.At.UTC(), r.Revoked.ReasonName()}
 		}
 		all = append(all, l)
 	}

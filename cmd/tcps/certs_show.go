@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/x509"
 	"fmt"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -83,7 +84,7 @@ func (p *program) describeOptions(c *cli.Context) (options certs.DescribeOptions
 	} else {
 		options.Roots = trustedRoots(c)
 		if roots, err := localRoots(c); err == nil {
-			options.Authorities = roots
+			options.Authorities = append(roots, localIntermediates(c)...)
 		}
 	}
 	source := p.passphraseFrom(c, "passphrase-file")
@@ -95,6 +96,25 @@ func (p *program) describeOptions(c *cli.Context) (options certs.DescribeOptions
 		return passphrase, err
 	}
 	return options, nil
+}
+
+// localIntermediates are those that sign, or signed, in the name of the local
+// authority.
+func localIntermediates(c *cli.Context) (all []*x509.Certificate) {
+	dir, err := authorityDir(c)
+	if err != nil {
+		return nil
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "intermediate*.pem"))
+	if err != nil {
+		return nil
+	}
+	for _, file := range files {
+		if found, err := certs.ReadCertificates(file); err == nil {
+			all = append(all, found...)
+		}
+	}
+	return all
 }
 
 // authoritiesOf loads --ca.
