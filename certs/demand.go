@@ -20,6 +20,9 @@ const (
 	demandEvery = time.Minute
 )
 
+// maxNames is how many names a Manager has at most when more are asked for: strangers ask.
+const maxNames = 10_000
+
 // A demand decides which names are obtained because a client asked. A nil one permits none.
 type demand struct {
 	patterns []string // with slashes for dots

@@ -193,7 +193,7 @@ func (m *Manager) report(first string) {
 func (m *Manager) ask(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if slices.Contains(m.names, name) || !m.gate.ready(name) || !m.demand.take() {
+	if len(m.names) >= maxNames || slices.Contains(m.names, name) || !m.gate.ready(name) || !m.demand.take() {
 		return
 	}
 	m.names = append(m.names, name)

@@ -39,7 +39,7 @@ type Manager struct {
 
 	// OnDemand are patterns of further names that get a certificate once a client asks for one. A * stands for any
 	// characters of one label: *.example.org. The client that is first is refused; new names are limited to 10 at
-	// once, and then one a minute.
+	// once, and then one a minute, and to 10,000 in all.
 	OnDemand []string
 
 	// Logger is told what happens. Nil: nobody is.
