@@ -243,7 +243,9 @@ func (g *gate) ready(name string) bool {
 	return ok
 }
 
-func (g *gate) failed(name string) bool {
+// held reports whether a name had to wait, after a failure or after a success: certmagic's maintenance may have come in
+// that time, was refused, and takes that for a failure of its own, so the attempt is left to the loop.
+func (g *gate) held(name string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.tries[name] != nil

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -108,9 +109,12 @@ func TestDamagedRevocationIsAnErrorAndNotForgotten(t *testing.T) {
 }
 
 func TestRecordsElsewhereThatAreNotThereAreAnError(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there links need a privilege")
+	}
 	_, dir := createAuthority(t, certs.AuthorityOptions{})
 	if err := os.Symlink(filepath.Join(t.TempDir(), "volume"), certs.RevokedPath(dir)); err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	_, err := certs.ReadRevoked(dir)
 	wantError(t, err, "what is revoked", certs.RevokedPath(dir))

@@ -137,13 +137,13 @@ func (m *Manager) loop(ctx context.Context) {
 	}
 }
 
-// tend starts an attempt for a name that has no certificate, or whose renewal failed, when it is time for one.
+// tend starts an attempt for a name that has no certificate, or that the gate held back, when it is time for one.
 func (m *Manager) tend(ctx context.Context, name string) {
 	_, have := m.current(name)
-	failed := m.gate.failed(name)
+	held := m.gate.held(name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.busy[name] || have && !failed || !m.gate.ready(name) {
+	if m.busy[name] || have && !held || !m.gate.ready(name) {
 		return
 	}
 	m.busy[name] = true
