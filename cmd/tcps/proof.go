@@ -57,10 +57,14 @@ func (p *prover) warn(ctx context.Context, names []wanted) {
 func (p *prover) handshakes(ctx context.Context, names []wanted, each func(w wanted, served []*x509.Certificate)) {
 	limited, cancel := context.WithTimeout(ctx, provingTimeout)
 	defer cancel()
-	for _, w := range names {
+	for i, w := range names {
 		cs, err := p.server.Prove(limited, w.asks)
 		if ctx.Err() != nil {
 			return // the process ends
+		}
+		if limited.Err() != nil {
+			p.log.Warn("not all names were proved in time", "proved", i, "left", len(names)-i, "after", provingTimeout.String())
+			return
 		}
 		if err != nil {
 			p.log.Error("no certificate is served", "name", orDash(w.name), "err", err)
@@ -135,7 +139,7 @@ func wantedOfManager(m *certs.Manager, strict bool) []wanted {
 		if net.ParseIP(name) == nil {
 			all = append(all, w)
 		}
-		if !strict && len(m.Names) > 0 && name == m.Names[0] {
+		if !strict && len(m.Names) > 0 && strings.EqualFold(name, strings.TrimSuffix(m.Names[0], ".")) {
 			w.name, w.asks = "", ""
 			all = append(all, w)
 		}
@@ -164,13 +168,13 @@ func (r *reloader) warnHourly(ctx context.Context) {
 }
 
 // changed proves what a Manager has obtained or renewed.
-func (r *reloader) changed(name string, _ *x509.Certificate) {
+func (r *reloader) changed(_ string, leaf *x509.Certificate) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.trust == nil {
 		return // it starts: all names are proved soon
 	}
-	names := slices.DeleteFunc(r.wanted(), func(w wanted) bool { return w.name != name })
+	names := slices.DeleteFunc(r.wanted(), func(w wanted) bool { return !w.isRight(leaf) })
 	r.prover.prove(context.Background(), names)
 }
 

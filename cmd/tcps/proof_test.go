@@ -164,3 +164,27 @@ func TestWarningsAreRememberedWithinBounds(t *testing.T) {
 		t.Errorf("%d are remembered", len(l.warned))
 	}
 }
+
+// A stuckSource answers only when the handshake is given up.
+type stuckSource struct{}
+
+func (stuckSource) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	<-hello.Context().Done()
+	return nil, hello.Context().Err()
+}
+
+// That there was no time for a name is not taken for a fault of its certificate.
+func TestNamesThatWereNotProvedInTimeAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var buf logText
+		log := slog.New(slog.NewTextHandler(&buf, nil))
+		server := &tlsserver.Server{HandshakeTimeout: -1}
+		defer server.Close()
+		if err := server.SetTrust(&tlsserver.Trust{Source: stuckSource{}}); err != nil {
+			t.Fatal(err)
+		}
+		p := &prover{server, log, newLifetimes(log)}
+		p.prove(t.Context(), []wanted{{name: "a.test", asks: "a.test"}, {name: "b.test", asks: "b.test"}})
+		wantLines(t, &buf, `level=WARN msg="not all names were proved in time" proved=0 left=2 after=10s`)
+	})
+}
