@@ -57,6 +57,11 @@ func (c *Conn) Close() error { return c.stream.Close() }
 // still to be called, and does not wait long.
 func (c *Conn) Abort() { c.stream.Raw.Abort() }
 
+// Reset ends the connection with a TCP reset: what the server has not taken yet
+// may be lost, and nothing says good-bye. Where the transport has no resets (Unix
+// sockets) it is closed at once.
+func (c *Conn) Reset() error { return c.stream.Raw.Reset() }
+
 // LocalAddr is the address that was dialled from.
 func (c *Conn) LocalAddr() net.Addr { return c.stream.Raw.LocalAddr() }
 

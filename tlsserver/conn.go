@@ -2,7 +2,9 @@ package tlsserver
 
 import (
 	"crypto/tls"
+	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +41,7 @@ type Conn struct {
 	abortWhy Reason        // why the server ended it; guarded by mu, as all below
 	refusal  error         // what that was, when a new trust value was the cause
 	over     bool          // aborted, or served
+	attrs    []slog.Attr   // what the service adds to the log
 	done     chan struct{} // closed once it is over; made on first use
 	closing  sync.Once
 
@@ -121,6 +124,15 @@ func (c *Conn) Close() error {
 	return err
 }
 
+// Reset ends the connection with a TCP reset: what the peer has not taken yet
+// may be lost, and nothing says good-bye. Where the transport has no resets (Unix
+// sockets) it is closed at once.
+func (c *Conn) Reset() error {
+	var err error
+	c.closing.Do(func() { err = c.stream.Raw.Reset() })
+	return err
+}
+
 // LocalAddr is the address that the peer connected to.
 func (c *Conn) LocalAddr() net.Addr { return c.stream.Raw.LocalAddr() }
 
@@ -174,6 +186,21 @@ func (c *Conn) ServerName() string { return c.sni }
 // Draining is closed when the server begins to drain: a service may then end
 // the conversation at a point where it hurts nobody.
 func (c *Conn) Draining() <-chan struct{} { return c.server.drainBegun() }
+
+// Annotate adds to what an Observer can say of the connection: which target it
+// was forwarded to, for instance.
+func (c *Conn) Annotate(attrs ...slog.Attr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.attrs = append(c.attrs, attrs...)
+}
+
+// Attrs are what Annotate has added, in that order.
+func (c *Conn) Attrs() []slog.Attr {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.attrs)
+}
 
 // BytesRead counts what was read from the peer, without TLS' own bytes.
 func (c *Conn) BytesRead() int64 { return c.stream.BytesRead() }

@@ -13,7 +13,7 @@ import (
 type Reason = reason.Reason
 
 // The reasons without a detail. Others are policy:RULE, limit:WHICH,
-// timeout:WHICH and peer-refused-us:ALERT.
+// timeout:WHICH, peer-refused-us:ALERT and, in a tunnel, target:REASON.
 const (
 	ReasonDone              = reason.Done              // ended as it should
 	ReasonClosedBeforeHello = reason.ClosedBeforeHello // no complete ClientHello came: a health check, a port scan
@@ -30,6 +30,7 @@ const (
 	ReasonNotYetValid       = reason.NotYetValid       // the certificate is not valid yet
 	ReasonWrongUsage        = reason.WrongUsage        // the certificate is not for this use (a server's where a client's is wanted)
 	ReasonRevoked           = reason.Revoked           // the certificate was revoked, or no current list says that it was not
+	ReasonProxyHeader       = reason.ProxyHeader       // the PROXY header is missing or malformed
 	ReasonTruncated         = reason.Truncated         // the stream ended without close_notify
 	ReasonReset             = reason.Reset             // the connection was reset
 	ReasonShutdown          = reason.Shutdown          // we ended it: Close, or the deadline of a drain

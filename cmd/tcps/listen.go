@@ -15,15 +15,12 @@ import (
 	"tcps/tlsserver"
 )
 
-func (s *serving) readEndpoints(c *cli.Context) error {
-	listen := list(c, "listen")
-	if len(listen) == 0 {
-		listen = []string{"tcps://127.0.0.1:8120"}
-	}
+// readEndpoints reads where to listen; what says where that was written.
+func (s *serving) readEndpoints(c *cli.Context, what string, listen []string) error {
 	for _, text := range listen {
 		e, err := endpoint.Parse(text)
 		if err != nil {
-			return misuse("write it as tcps://127.0.0.1:8120, :8120 or unix:///path", "flag --listen: %v", err)
+			return misuse("write it as tcps://127.0.0.1:8120, :8120 or unix:///path", "%s: %v", what, err)
 		}
 		if err := s.checkPlain(c, e); err != nil {
 			return err
@@ -97,11 +94,11 @@ func closeAll(listeners []listening) {
 func listenHint(err error) []string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return []string{"another program listens there: end it, or choose another with --listen (port 0 takes a free one)"}
+		return []string{"another program listens there: end it, or listen elsewhere (port 0 takes a free one)"}
 	case errors.Is(err, syscall.EACCES):
 		return []string{"this user may not listen there: ports below 1024 need root or CAP_NET_BIND_SERVICE, a Unix socket a folder to write to"}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return []string{"this machine does not have that address: listen on one it has, or on all with --listen :8120"}
+		return []string{"this machine does not have that address: listen on one it has, or on all of them: :8120"}
 	}
 	return nil
 }

@@ -113,6 +113,9 @@ func (l connLog) ended(e tlsserver.Ended) {
 	if cert := e.Certificate(); cert != nil {
 		attrs = append(attrs, "subject", cert.Subject.String(), "serial", cert.SerialNumber.Text(16), "issuer", cert.Issuer.String())
 	}
+	for _, attr := range c.Attrs() {
+		attrs = append(attrs, attr)
+	}
 	attrs = append(attrs, "in", c.BytesRead(), "out", c.BytesWritten(), "duration", e.Duration.Round(time.Microsecond))
 	l.log.Info("connection ended", attrs...)
 }

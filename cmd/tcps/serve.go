@@ -47,40 +47,76 @@ the environment:
 // greeting is what greet says: the words of the tutorial that tcps grew from.
 const greeting = "hello\r\n"
 
-var services = map[string]func() tlsserver.Handler{
-	"greet":   func() tlsserver.Handler { return service.Greet(greeting, service.Echo()) },
-	"echo":    service.Echo,
-	"discard": service.Discard,
+// A serviceKind is one of serve's services: its name, the flags that only it
+// has, and the handler that they and the arguments after the name ask for.
+type serviceKind struct {
+	name    string
+	flags   func() []cli.Flag // nil: none
+	handler func(c *cli.Context, args []string) (tlsserver.Handler, error)
+}
+
+// serviceKinds are all of them, the default first.
+func (p *program) serviceKinds() []serviceKind {
+	return []serviceKind{
+		{"greet", nil, alone(func() tlsserver.Handler { return service.Greet(greeting, service.Echo()) })},
+		{"echo", nil, alone(service.Echo)},
+		{"discard", nil, alone(service.Discard)},
+	}
+}
+
+// alone is a service without flags or arguments of its own.
+func alone(handler func() tlsserver.Handler) func(*cli.Context, []string) (tlsserver.Handler, error) {
+	return func(_ *cli.Context, args []string) (tlsserver.Handler, error) {
+		return handler(), noServiceArguments(args)
+	}
+}
+
+// noServiceArguments refuses arguments after the name of a service that takes none.
+func noServiceArguments(args []string) error {
+	if len(args) > 0 {
+		return misuse("", "tcps serve takes one service, got %q too", args[0])
+	}
+	return nil
 }
 
 func (p *program) serveCommand() *cli.Command {
+	flags := []cli.Flag{&cli.StringSliceFlag{
+		Category: "Listening", Name: "listen", EnvVars: env("listen"), DefaultText: "tcps://127.0.0.1:8120",
+		Usage: "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://…",
+	}}
+	for _, kind := range p.serviceKinds() {
+		if kind.flags != nil {
+			flags = append(flags, kind.flags()...)
+		}
+	}
 	return &cli.Command{
 		Name:      "serve",
 		Usage:     "serve TLS: greet, echo or discard",
 		UsageText: serveUsage + dnsUsage(),
-		Action:    p.serve,
-		Flags: append([]cli.Flag{
-			&cli.StringSliceFlag{
-				Category: "Listening", Name: "listen", EnvVars: env("listen"), DefaultText: "tcps://127.0.0.1:8120",
-				Usage: "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://…",
-			},
-			boolFlag("Listening", "allow-plain", "allow plain tcp:// on addresses that other machines can reach"),
-			stringFlag("TLS", "min", "1.2", "lowest TLS `VERSION`: 1.2 or 1.3"),
-			stringFlag("TLS", "max", "1.3", "highest TLS `VERSION`: 1.2 or 1.3"),
-			listFlag("TLS", "tls12-ciphers", "cipher `SUITE` for TLS 1.2, by its IANA name"),
-			boolFlag("TLS", "no-tickets", "no session tickets: every handshake is a full one"),
-			listFlag("TLS", "alpn", "application `PROTOCOL` to offer, preferred first"),
-			boolFlag("TLS", "alpn-required", "refuse clients that offer no application protocol"),
-			boolFlag("TLS", "strict-sni", "refuse clients that ask for no name, or for one without a certificate"),
-			durationFlag("Limits", "handshake-timeout", 10*time.Second, "`TIME` from accepting a connection to the end of its handshake"),
-			countFlag("Limits", "max-hellos", 10_000, "`NUMBER` of connections that may wait for their hello; the oldest gives way"),
-			maxHandshakesFlag(),
-			durationFlag("Limits", "drain", 30*time.Second, "`TIME` that connections have to end by themselves at a shutdown; off: all they want"),
-			stateFlag(),
-			logFlag(),
-			boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-		}, slices.Concat(trustFlags(), passphraseFlags(), managedFlags())...),
+		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureService) },
+		Flags:     append(flags, serverFlags()...),
 	}
+}
+
+// serverFlags are those of everything that listens.
+func serverFlags() []cli.Flag {
+	return append([]cli.Flag{
+		boolFlag("Listening", "allow-plain", "allow plain tcp:// on addresses that other machines can reach"),
+		stringFlag("TLS", "min", "1.2", "lowest TLS `VERSION`: 1.2 or 1.3"),
+		stringFlag("TLS", "max", "1.3", "highest TLS `VERSION`: 1.2 or 1.3"),
+		listFlag("TLS", "tls12-ciphers", "cipher `SUITE` for TLS 1.2, by its IANA name"),
+		boolFlag("TLS", "no-tickets", "no session tickets: every handshake is a full one"),
+		listFlag("TLS", "alpn", "application `PROTOCOL` to offer, preferred first"),
+		boolFlag("TLS", "alpn-required", "refuse clients that offer no application protocol"),
+		boolFlag("TLS", "strict-sni", "refuse clients that ask for no name, or for one without a certificate"),
+		durationFlag("Limits", "handshake-timeout", 10*time.Second, "`TIME` from accepting a connection to the end of its handshake"),
+		countFlag("Limits", "max-hellos", 10_000, "`NUMBER` of connections that may wait for their hello; the oldest gives way"),
+		maxHandshakesFlag(),
+		durationFlag("Limits", "drain", 30*time.Second, "`TIME` that connections have to end by themselves at a shutdown; off: all they want"),
+		stateFlag(),
+		logFlag(),
+		boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
+	}, slices.Concat(trustFlags(), passphraseFlags(), managedFlags())...)
 }
 
 func maxHandshakesFlag() cli.Flag {
@@ -89,10 +125,10 @@ func maxHandshakesFlag() cli.Flag {
 	return f
 }
 
-// A serving is what the flags of one serve ask for.
+// A serving is what the flags of one serve or forward ask for.
 type serving struct {
 	endpoints []endpoint.Endpoint
-	name      string // of the service
+	name      string // of the service, as the log has it
 	trust     *trustConfig
 	server    *tlsserver.Server
 	drain     time.Duration // negative: no limit
@@ -100,7 +136,9 @@ type serving struct {
 	lifetimes *lifetimes
 }
 
-func (p *program) serve(c *cli.Context) error {
+// runServer serves until a signal ends it; configure reads what one command
+// has beside the others: the endpoints and the handler.
+func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *serving) error) error {
 	// Signals may come as soon as the process is there.
 	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	notifyHangup(hangups)
@@ -108,6 +146,9 @@ func (p *program) serve(c *cli.Context) error {
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away
 	s, err := p.servingOf(c)
 	if err != nil {
+		return err
+	}
+	if err := configure(c, s); err != nil {
 		return err
 	}
 	r := &reloader{config: s.trust, server: s.server, log: s.log, prover: &prover{s.server, s.log, s.lifetimes}}
@@ -152,18 +193,50 @@ func (p *program) serve(c *cli.Context) error {
 	return err
 }
 
+// configureService reads the service's name and its flags, and where to listen.
+func (p *program) configureService(c *cli.Context, s *serving) error {
+	kinds := p.serviceKinds()
+	chosen, args := kinds[0], c.Args().Slice()
+	if len(args) > 0 {
+		i := slices.IndexFunc(kinds, func(k serviceKind) bool { return k.name == args[0] })
+		if i < 0 {
+			return misuse(suggestion("tcps serve ", args[0], serviceNames(kinds), "tcps serve --help"), "tcps serve has no service %q", args[0])
+		}
+		chosen, args = kinds[i], args[1:]
+	}
+	for _, other := range kinds {
+		if other.flags == nil || other.name == chosen.name {
+			continue
+		}
+		for _, flag := range other.flags() {
+			if name := flag.Names()[0]; c.IsSet(name) {
+				return misuse("leave it out, or serve that: tcps serve "+other.name, "--%s is for the service %s, not for %s", name, other.name, chosen.name)
+			}
+		}
+	}
+	handler, err := chosen.handler(c, args)
+	if err != nil {
+		return err
+	}
+	s.name, s.server.Handler = chosen.name, handler
+	listen := list(c, "listen")
+	if len(listen) == 0 {
+		listen = []string{"tcps://127.0.0.1:8120"}
+	}
+	return s.readEndpoints(c, "flag --listen", listen)
+}
+
+func serviceNames(kinds []serviceKind) []string {
+	var names []string
+	for _, kind := range kinds {
+		names = append(names, kind.name)
+	}
+	return names
+}
+
+// servingOf reads what serve and forward have in common.
 func (p *program) servingOf(c *cli.Context) (*serving, error) {
-	s := &serving{name: "greet", drain: durationOf(c, "drain")}
-	if c.Args().Present() {
-		s.name = c.Args().First()
-	}
-	handler, ok := services[s.name]
-	if !ok {
-		return nil, misuse(suggestion("tcps serve ", s.name, []string{"greet", "echo", "discard"}, "tcps serve --help"), "tcps serve has no service %q", s.name)
-	}
-	if c.Args().Len() > 1 {
-		return nil, misuse("", "tcps serve takes one service, got %q too", c.Args().Get(1))
-	}
+	s := &serving{drain: durationOf(c, "drain")}
 	var err error
 	if s.log, err = newLogger(c, p.err); err != nil {
 		return nil, err
@@ -174,13 +247,12 @@ func (p *program) servingOf(c *cli.Context) (*serving, error) {
 	if s.server, err = serverOf(c); err != nil {
 		return nil, err
 	}
-	s.server.Handler = handler()
 	s.lifetimes = newLifetimes(s.log)
 	s.server.Observer = connLog{s.log, s.lifetimes}
 	if c.Bool("log-data") {
 		s.server.Observer = dataLog{connLog{s.log, s.lifetimes}}
 	}
-	return s, s.readEndpoints(c)
+	return s, nil
 }
 
 // serverOf is the part of the flags that are fields of the server.

@@ -40,6 +40,7 @@ const (
 	NotYetValid       Reason = "not-yet-valid"       // the certificate is not valid yet
 	WrongUsage        Reason = "wrong-usage"         // the certificate is not for this use (a server's where a client's is wanted)
 	Revoked           Reason = "revoked"             // the certificate was revoked, or nothing current says that it was not
+	ProxyHeader       Reason = "proxy-header"        // the PROXY header is missing or malformed
 	Truncated         Reason = "truncated"           // the stream ended without close_notify
 	Reset             Reason = "reset"               // the connection was reset
 	Shutdown          Reason = "shutdown"            // we ended it: Close, or the deadline of a drain
@@ -57,6 +58,10 @@ func Timeout(which string) Reason { return Reason("timeout:" + which) }
 
 // PeerRefusedUs is an end by the peer's alert.
 func PeerRefusedUs(alert string) Reason { return Reason("peer-refused-us:" + alert) }
+
+// Target is an end because the target of a tunnel could not be reached, or
+// refused us: why is the reason of that.
+func Target(why Reason) Reason { return "target:" + why }
 
 // Kind is the reason without its detail: fit for a metric's label.
 func (r Reason) Kind() Reason {

@@ -35,6 +35,7 @@ type Conn struct {
 	received atomic.Int64 // bytes that TLS or the plain stream took from the socket
 
 	reading sync.Mutex // held by who reads from the socket
+	unread  []byte     // to be read before the socket; guarded by reading
 
 	mu         sync.Mutex
 	linger     time.Duration // bounds the wait in Close; guarded by mu, as all below
@@ -61,6 +62,11 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if c.isClosed() {
 		return 0, net.ErrClosed
 	}
+	if len(c.unread) > 0 {
+		n := copy(b, c.unread)
+		c.unread = c.unread[n:]
+		return n, nil
+	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.received.Add(int64(n))
@@ -85,6 +91,14 @@ func (c *Conn) Write(b []byte) (int, error) {
 		c.wasReset.Store(true)
 	}
 	return n, err
+}
+
+// Unread gives bytes back that were read too early: the next reads return them
+// before what the socket has. It keeps b.
+func (c *Conn) Unread(b []byte) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.unread = append(b[:len(b):len(b)], c.unread...)
 }
 
 // errReset is the reset that was met elsewhere.
@@ -173,6 +187,22 @@ func (c *Conn) Close() error {
 	}
 	if linger && !c.SawEOF() && c.CloseWrite() == nil {
 		c.discard()
+	}
+	return c.Conn.Close()
+}
+
+// Reset closes with a reset where there is such a thing: the peer's reads fail,
+// and what either side had not read yet is gone (RFC 9293, 3.10.7.4).
+func (c *Conn) Reset() error {
+	c.mu.Lock()
+	first := !c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if !first {
+		return nil
+	}
+	if tcp, ok := c.Conn.(interface{ SetLinger(sec int) error }); ok {
+		tcp.SetLinger(0)
 	}
 	return c.Conn.Close()
 }
