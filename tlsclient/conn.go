@@ -62,6 +62,9 @@ func (c *Conn) Abort() { c.stream.Raw.Abort() }
 // sockets) it is closed at once.
 func (c *Conn) Reset() error { return c.stream.Raw.Reset() }
 
+// Endpoint is what was dialled.
+func (c *Conn) Endpoint() string { return c.endpoint }
+
 // LocalAddr is the address that was dialled from.
 func (c *Conn) LocalAddr() net.Addr { return c.stream.Raw.LocalAddr() }
 

@@ -54,9 +54,6 @@ func (p *program) connectCommand() *cli.Command {
 			listFlag("Trust", "cert", "PEM or PKCS#12 `FILE` with our certificate, its chain, and possibly its key"),
 			listFlag("Trust", "key", "`FILE` with the key of the certificate in the same place"),
 			stateFlag(),
-			boolFlag("Connecting", "4", "IPv4 only"),
-			boolFlag("Connecting", "6", "IPv6 only"),
-			stringFlag("Connecting", "bind", "", "`ADDRESS` to connect from"),
 			durationFlag("Connecting", "timeout", 10*time.Second, "`TIME` for connecting and the handshake; with --expect for all of it"),
 			durationFlag("Talking", "idle", 0, "end after this `TIME` of silence"),
 			stringFlag("Talking", "on-eof", "half", "`MODE` at the end of input: half (end the sending side, read on), keep (read on), exit"),
@@ -65,7 +62,7 @@ func (p *program) connectCommand() *cli.Command {
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
 			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
-		}, append(listFlags("Trust", "the server"), passphraseFlags()...)...),
+		}, slices.Concat(networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -165,8 +162,11 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 	if c.String("on-eof") == "exit" {
 		d.LingerTimeout = time.Second // at once, but what was sent should arrive
 	}
-	if err := dialNetwork(c, d, target); err != nil {
+	if err := dialNetwork(c, d); err != nil {
 		return nil, err
+	}
+	if target.IsUnix() && (d.Network != "" || d.LocalAddr.IsValid()) {
+		return nil, misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
 	}
 	if !target.TLS() {
 		for _, flag := range []string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"} {
@@ -185,13 +185,22 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		}
 		fmt.Fprintln(p.err, "tcps: warning: --insecure takes any certificate: whoever is in between can read and change everything")
 	}
-	if err := p.dialTrust(c, d); err != nil {
+	if err := p.dialTrust(c, d, ""); err != nil {
 		return nil, err
 	}
 	return d, p.dialRevocation(c, d)
 }
 
-func dialNetwork(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
+// networkFlags say which way to dial.
+func networkFlags(category string) []cli.Flag {
+	return []cli.Flag{
+		boolFlag(category, "4", "IPv4 only"),
+		boolFlag(category, "6", "IPv6 only"),
+		stringFlag(category, "bind", "", "`ADDRESS` to connect from"),
+	}
+}
+
+func dialNetwork(c *cli.Context, d *tlsclient.Dialer) error {
 	switch {
 	case c.Bool("4") && c.Bool("6"):
 		return misuse("leave one of them out", "-4 together with -6 leaves no address")
@@ -201,9 +210,6 @@ func dialNetwork(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) 
 		d.Network = "tcp6"
 	}
 	bind := c.String("bind")
-	if target.IsUnix() && (d.Network != "" || bind != "") {
-		return misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
-	}
 	if bind == "" {
 		return nil
 	}
@@ -215,9 +221,10 @@ func dialNetwork(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) 
 	return nil
 }
 
-// dialTrust sets whom the dialer trusts, and what it presents.
-func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
-	pairs, err := pairsOf(c, p.passphrase(c))
+// dialTrust sets whom the dialer trusts, and what it presents, from the flags
+// with a prefix.
+func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer, prefix string) error {
+	pairs, err := pairsOf(c, prefix, p.passphrase(c))
 	if err != nil {
 		return err
 	}
@@ -234,7 +241,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		p.warn(files.Warnings())
 		d.Source = files
 	}
-	if cas := list(c, "ca"); len(cas) > 0 {
+	if cas := list(c, prefix+"ca"); len(cas) > 0 {
 		pool, warnings, err := certs.LoadPool(cas...)
 		if err != nil {
 			return fileFailure(err, makesRoot)

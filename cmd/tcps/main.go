@@ -77,6 +77,7 @@ func newApp(std stdio) *cli.App {
 		SliceFlagSeparator: "\n",
 		Commands: []*cli.Command{
 			p.serveCommand(),
+			p.forwardCommand(),
 			p.connectCommand(),
 			p.certsCommand(),
 			p.demoCommand(),
@@ -92,6 +93,7 @@ type program struct{ stdio }
 
 const appDescription = `tcps serve                     a TLS service on tcps://127.0.0.1:8120 that greets and echoes
 tcps connect localhost:8120    talk to it
+tcps forward FROM TO           a tunnel: TLS for a service that has none, or to one that has
 tcps certs show FILE           what a certificate is, in words
 
 An endpoint is tcps://host:port (TLS), tcp://host:port (plain), unix:///path

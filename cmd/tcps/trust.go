@@ -47,7 +47,7 @@ type trustConfig struct {
 }
 
 func trustConfigOf(c *cli.Context, ask certs.Passphrase) (*trustConfig, error) {
-	pairs, err := pairsOf(c, ask)
+	pairs, err := pairsOf(c, "", ask)
 	if err != nil {
 		return nil, err
 	}
@@ -66,11 +66,11 @@ func trustConfigOf(c *cli.Context, ask certs.Passphrase) (*trustConfig, error) {
 	return t, t.check()
 }
 
-// pairsOf pairs --cert and --key in order.
-func pairsOf(c *cli.Context, ask certs.Passphrase) ([]certs.Pair, error) {
-	chains, keys := list(c, "cert"), list(c, "key")
+// pairsOf pairs --cert and --key in order; the flags may have a prefix.
+func pairsOf(c *cli.Context, prefix string, ask certs.Passphrase) ([]certs.Pair, error) {
+	chains, keys := list(c, prefix+"cert"), list(c, prefix+"key")
 	if len(keys) > len(chains) {
-		return nil, misuse("give each --key the --cert that it belongs to", "--key %q has no --cert", keys[len(chains)])
+		return nil, misuse(fmt.Sprintf("give each --%[1]skey the --%[1]scert that it belongs to", prefix), "--%[1]skey %[2]q has no --%[1]scert", prefix, keys[len(chains)])
 	}
 	var pairs []certs.Pair
 	for i, chain := range chains {
