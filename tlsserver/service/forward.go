@@ -24,7 +24,6 @@ func (f *Forward) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
 	if err != nil {
 		return err
 	}
-	defer target.Close()
 	c.Annotate(slog.String("target", target.Endpoint()))
 	return relay(ctx, c, target)
 }
