@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"io"
 	"runtime"
 	"strings"
@@ -11,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"errors"
 
 	"tcps/tlsserver"
 )
@@ -36,7 +35,6 @@ func TestHalfCloseGoesThrough(t *testing.T) {
 				io.WriteString(first(u), ask)
 				first(u).CloseWrite()
 				u.wantAll(second(u), ask)
-				sending.Go(func() {})
 				done := make(chan struct{})
 				go func() { sending.Wait(); second(u).CloseWrite(); close(done) }()
 				u.wantAll(first(u), flight.answer)
@@ -267,5 +265,26 @@ func TestATunnelCostsTwoGoroutines(t *testing.T) {
 	// each tunnel has a server of its own here: one goroutine that accepts, one that waits for its end
 	if per := float64(runtime.NumGoroutine()-before) / n; per > 3 {
 		t.Errorf("%.1f goroutines a tunnel, want 2 and the one that accepts", per)
+	}
+}
+
+func BenchmarkTunnel(b *testing.B) {
+	for _, pair := range [][2]kind{{tls13, tcp}, {tcp, tls13}, {tls13, tls13}, {tcp, tcp}} {
+		b.Run(pair[0].name+" to "+pair[1].name, func(b *testing.B) {
+			u := newTunnel(b, pair[0], pair[1])
+			block := make([]byte, 1<<20)
+			var reading sync.WaitGroup
+			reading.Go(func() { io.Copy(io.Discard, struct{ io.Reader }{u.target}) })
+			b.SetBytes(int64(len(block)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := u.client.Write(block); err != nil {
+					b.Fatal(err)
+				}
+			}
+			u.client.CloseWrite()
+			reading.Wait()
+			u.target.Close()
+		})
 	}
 }
