@@ -17,7 +17,7 @@ const renewPatience = 2 * time.Second
 
 // A cache is a tlsclient.Resolver that keeps what another one has found.
 type cache struct {
-	period func() time.Duration        // how long addresses count as current
+	period func() time.Duration         // how long addresses count as current
 	kept   func(host string, err error) // told when a host begins to keep its last addresses
 
 	mu       sync.Mutex

@@ -174,7 +174,8 @@ func (t *Targets) tell(e TargetEvent) {
 	}
 }
 
-// A triedError is why no target could be reached: what was tried, in order.
+// A triedError is why no target could be reached: what was tried, in order. It
+// wraps nothing: a certificate in there would be taken for the client's.
 type triedError struct {
 	members []int
 	errs    []error
@@ -187,8 +188,6 @@ func (e *triedError) Error() string {
 	}
 	return strings.Join(all, "; ")
 }
-
-func (e *triedError) Unwrap() []error { return e.errs }
 
 // unreached says that an error is the targets', not the client's. The reason is
 // that of the last one tried.
