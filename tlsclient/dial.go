@@ -219,7 +219,7 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}
 	if d.Insecure && len(d.Pins) > 0 {
-		return nil, errors.New("Pins say which keys are taken, and Insecure takes any")
+		return nil, errors.New("both Pins and Insecure are set: Pins say which keys are taken, and Insecure takes any")
 	}
 	if (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple) {
 		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")

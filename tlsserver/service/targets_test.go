@@ -5,9 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -178,6 +176,25 @@ func TestAHandshakeThatFailsTakesATargetOut(t *testing.T) {
 	}
 }
 
+func TestATargetThatHangsGivesWayToTheNextAfterItsTimeout(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // nobody shakes hands there
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	good := tlstest.NewServer(t, service.Greet("b", service.Discard()))
+	targets := service.NewTargets("tcps://"+l.Addr().String(), good.Endpoint)
+	dialer := good.Dialer()
+	dialer.Timeout = time.Second // the good one must not need it
+	targets.SetDialer(dialer)
+	s, events := tunnel(t, targets)
+	wantThrough(t, s, "b")
+	failed, ok := nextEvent(t, events).(service.TargetFailed)
+	if why, is := errors.AsType[*tlsclient.Error](failed.Err); !ok || !is || why.Reason != "timeout:handshake" {
+		t.Errorf("told of %v, want timeout:handshake", failed)
+	}
+}
+
 // The certificate that a target is refused for is not the client's.
 func TestATargetsCertificateIsNotTakenForTheClients(t *testing.T) {
 	foreign := tlstest.NewServer(t, service.Greet("a", nil))
@@ -270,105 +287,6 @@ func TestAGoodCheckPutsATargetBack(t *testing.T) {
 		t.Fatalf("told of %v, want that it is back", e)
 	}
 	wantThrough(t, s, "a", "a")
-}
-
-// A names is a resolver whose answer can be changed; it counts the questions.
-type names struct {
-	mu    sync.Mutex
-	addr  string // empty: no such host; guarded by mu
-	asked int    // guarded by mu
-}
-
-func (n *names) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.asked++
-	if n.addr == "" || host != "db.test" || network != "ip" {
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
-	}
-	return []netip.Addr{netip.MustParseAddr(n.addr)}, nil
-}
-
-func (n *names) set(addr string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.addr = addr
-}
-
-func (n *names) count() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.asked
-}
-
-// saysOn is says on an address and port; it ends when stop is called.
-func saysOn(t *testing.T, address, name string) (port string, stop func()) {
-	t.Helper()
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Skipf("listen on %s: %v", address, err)
-	}
-	s := &tlsserver.Server{Handler: service.Greet(name, service.Discard())}
-	served := make(chan error, 1)
-	go func() { served <- s.ServePlain(context.Background(), l) }()
-	stop = sync.OnceFunc(func() { s.Close(); <-served })
-	t.Cleanup(stop)
-	_, port, err = net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port, stop
-}
-
-func TestANameIsResolvedOnceInAWhileAndAfterAFailedDial(t *testing.T) {
-	port, stop := saysOn(t, "127.0.0.2:0", "a")
-	saysOn(t, "127.0.0.3:"+port, "b")
-	resolver := &names{addr: "127.0.0.2"}
-	targets := service.NewTargets("tcp://db.test:" + port)
-	targets.ResolveEvery = time.Hour
-	targets.SetDialer(&tlsclient.Dialer{Resolver: resolver})
-	s, events := tunnel(t, targets)
-	wantThrough(t, s, "a", "a", "a")
-	if asked := resolver.count(); asked != 1 {
-		t.Errorf("asked %d times, want once", asked)
-	}
-	resolver.set("127.0.0.3")
-	wantThrough(t, s, "a") // what is known still counts
-	stop()
-	wantThrough(t, s, "b", "b") // the client that finds it dead is not lost
-	if asked := resolver.count(); asked != 2 || len(events) > 0 {
-		t.Errorf("asked %d times, want twice; %d events", asked, len(events))
-	}
-}
-
-func TestANameThatNoLongerResolvesKeepsItsAddressesAndIsToldOfOnce(t *testing.T) {
-	port, _ := saysOn(t, "127.0.0.2:0", "a")
-	resolver := &names{addr: "127.0.0.2"}
-	targets := service.NewTargets("tcp://db.test:" + port)
-	targets.ResolveEvery = -1 // at each dial
-	targets.SetDialer(&tlsclient.Dialer{Resolver: resolver})
-	s, events := tunnel(t, targets)
-	wantThrough(t, s, "a", "a")
-	if asked := resolver.count(); asked != 2 {
-		t.Errorf("asked %d times, want at each dial", asked)
-	}
-	resolver.set("")
-	wantThrough(t, s, "a", "a")
-	if e, ok := nextEvent(t, events).(service.TargetUnresolved); !ok || e.Host != "db.test" || e.Err == nil {
-		t.Errorf("told of %v", e)
-	}
-	if len(events) > 0 {
-		t.Errorf("told of %v too", <-events)
-	}
-}
-
-func TestANameThatNeverResolvedIsTheTargetsFailure(t *testing.T) {
-	targets := service.NewTargets("tcp://db.test:1")
-	targets.SetDialer(&tlsclient.Dialer{Resolver: new(names)})
-	s, _ := tunnel(t, targets)
-	if _, e := through(t, s); e.Reason != "target:failed" || !strings.Contains(e.Err.Error(), "no such host") {
-		t.Errorf("reason %s (%v)", e.Reason, e.Err)
-	}
 }
 
 // A server that is closed while a target is dialled has ended, not the target.
