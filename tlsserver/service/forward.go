@@ -20,10 +20,11 @@ type Forward struct {
 // ServeConn dials a target and carries bytes both ways until both sides have
 // ended.
 func (f *Forward) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
-	target, err := f.Targets.dial(ctx)
+	target, release, err := f.Targets.dial(ctx)
 	if err != nil {
 		return err
 	}
+	defer release()
 	c.Annotate(slog.String("target", target.Endpoint()))
 	return relay(ctx, c, target)
 }

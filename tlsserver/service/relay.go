@@ -111,7 +111,7 @@ func (p *pump) named(err error) error {
 	failed, ofTarget := errors.AsType[*tlsclient.Error](err)
 	switch {
 	case ofTarget && failed.Reason.Kind() == reason.PeerRefusedUs("").Kind():
-		return unreached(err)
+		return tlsserver.WithReason(reason.Target(failed.Reason), err)
 	case ofTarget:
 		return err
 	case p.wrote != nil:

@@ -39,7 +39,7 @@ func taken(t *testing.T, c halfConn) {
 // is still sent to it. The client reads only once it has sent everything.
 func TestTheAnswerOfATargetThatHasClosedArrives(t *testing.T) {
 	answer := text(100 << 10) // what the buffers of a Unix socket take
-	eachPair(t, kinds, func(t *testing.T, u *tunnel) {
+	eachPair(t, kinds, func(t *testing.T, u *passage) {
 		io.WriteString(u.target, answer)
 		taken(t, u.target)
 		u.target.Close()
@@ -69,7 +69,7 @@ func sockets(t *testing.T) (n int) {
 func TestAnAbortedTunnelLeavesNoDescriptor(t *testing.T) {
 	before := sockets(t)
 	t.Run("tunnels", func(t *testing.T) {
-		eachSide(t, kinds, func(u *tunnel, one, other halfConn) string {
+		eachSide(t, kinds, func(u *passage, one, other halfConn) string {
 			var sending sync.WaitGroup
 			sending.Go(func() { io.WriteString(other, text(1<<20)) })
 			sending.Go(func() { io.WriteString(one, text(1<<20)) })

@@ -28,8 +28,8 @@ func TestHalfCloseGoesThrough(t *testing.T) {
 	for _, flight := range []struct {
 		name, answer string
 	}{{"nothing in flight", "answered"}, {"4 MiB in flight", text(4 << 20)}} {
-		half := func(first, second func(*tunnel) halfConn) func(t *testing.T, u *tunnel) {
-			return func(t *testing.T, u *tunnel) {
+		half := func(first, second func(*passage) halfConn) func(t *testing.T, u *passage) {
+			return func(t *testing.T, u *passage) {
 				var sending sync.WaitGroup
 				sending.Go(func() { io.WriteString(second(u), flight.answer) })
 				io.WriteString(first(u), ask)
@@ -44,13 +44,13 @@ func TestHalfCloseGoesThrough(t *testing.T) {
 				}
 			}
 		}
-		client := func(u *tunnel) halfConn { return u.client }
-		target := func(u *tunnel) halfConn { return u.target }
+		client := func(u *passage) halfConn { return u.client }
+		target := func(u *passage) halfConn { return u.target }
 		t.Run(flight.name, func(t *testing.T) {
 			t.Run("the client first", func(t *testing.T) { eachPair(t, kinds, half(client, target)) })
 			t.Run("the target first", func(t *testing.T) { eachPair(t, kinds, half(target, client)) })
 			t.Run("both at once", func(t *testing.T) {
-				eachPair(t, kinds, func(t *testing.T, u *tunnel) {
+				eachPair(t, kinds, func(t *testing.T, u *passage) {
 					var all sync.WaitGroup
 					for _, c := range []halfConn{u.client, u.target} {
 						all.Go(func() {
@@ -69,7 +69,7 @@ func TestHalfCloseGoesThrough(t *testing.T) {
 
 func TestWhatWasSentBeforeAFullCloseArrives(t *testing.T) {
 	want := text(200 << 10) // what buffers take: nobody reads yet
-	eachPair(t, kinds, func(t *testing.T, u *tunnel) {
+	eachPair(t, kinds, func(t *testing.T, u *passage) {
 		io.WriteString(u.client, want)
 		u.client.Close()
 		u.wantAll(u.target, want)
@@ -118,16 +118,16 @@ func Test256MiBEachWayAtOnce(t *testing.T) {
 
 // eachSide runs a test with either side as the one that breaks off; its name is
 // what the error has to tell.
-func eachSide(t *testing.T, kinds []kind, f func(u *tunnel, one, other halfConn) (name string)) {
+func eachSide(t *testing.T, kinds []kind, f func(u *passage, one, other halfConn) (name string)) {
 	t.Run("client", func(t *testing.T) {
-		eachPair(t, kinds, func(t *testing.T, u *tunnel) { f(u, u.client, u.target) })
+		eachPair(t, kinds, func(t *testing.T, u *passage) { f(u, u.client, u.target) })
 	})
 	t.Run("target", func(t *testing.T) {
-		eachPair(t, kinds, func(t *testing.T, u *tunnel) { f(u, u.target, u.client) })
+		eachPair(t, kinds, func(t *testing.T, u *passage) { f(u, u.target, u.client) })
 	})
 }
 
-func (u *tunnel) wantBlamed(e tlsserver.Ended, one halfConn) {
+func (u *passage) wantBlamed(e tlsserver.Ended, one halfConn) {
 	u.t.Helper()
 	name := "read from the client: "
 	if one == u.target {
@@ -139,7 +139,7 @@ func (u *tunnel) wantBlamed(e tlsserver.Ended, one halfConn) {
 }
 
 func TestAResetOnOneSideIsOneOnTheOther(t *testing.T) {
-	eachSide(t, []kind{tls12, tls13, tcp}, func(u *tunnel, one, other halfConn) string {
+	eachSide(t, []kind{tls12, tls13, tcp}, func(u *passage, one, other halfConn) string {
 		io.WriteString(one, "abc")
 		if _, err := io.ReadFull(other, make([]byte, 3)); err != nil {
 			u.t.Fatal(err)
@@ -154,7 +154,7 @@ func TestAResetOnOneSideIsOneOnTheOther(t *testing.T) {
 }
 
 func TestAResetClosesAUnixSocketAtOnce(t *testing.T) {
-	u := newTunnel(t, tcp, unix_)
+	u := newTunnel(t, tcp, unixKind)
 	reset(u.client)
 	if n, err := u.target.Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("read %d, %v; want an end", n, err)
@@ -165,7 +165,7 @@ func TestAResetClosesAUnixSocketAtOnce(t *testing.T) {
 // The side that is to hear of the reset sends without an end and reads nothing:
 // its pump is stuck behind what it does not read.
 func TestAResetReachesASideThatReadsNothing(t *testing.T) {
-	eachSide(t, []kind{tls13, tcp}, func(u *tunnel, one, other halfConn) string {
+	eachSide(t, []kind{tls13, tcp}, func(u *passage, one, other halfConn) string {
 		broken := make(chan error, 1)
 		go func() {
 			for block := make([]byte, 64<<10); ; {
@@ -194,7 +194,7 @@ func TestAResetReachesASideThatReadsNothing(t *testing.T) {
 }
 
 func TestACutIsAnEndOnTheOtherSideAndNamed(t *testing.T) {
-	cut := func(u *tunnel, one, other halfConn) string {
+	cut := func(u *passage, one, other halfConn) string {
 		if _, secure := one.(*tls.Conn); !secure {
 			u.client.Close()
 			u.target.Close()
@@ -214,7 +214,7 @@ func TestACutIsAnEndOnTheOtherSideAndNamed(t *testing.T) {
 }
 
 func TestTheServersCloseEndsATunnelThatIsStuckBothWays(t *testing.T) {
-	eachPair(t, []kind{tls13, tcp, unix_}, func(t *testing.T, u *tunnel) {
+	eachPair(t, []kind{tls13, tcp, unixKind}, func(t *testing.T, u *passage) {
 		var stuck sync.WaitGroup
 		for _, c := range []halfConn{u.client, u.target} {
 			stuck.Go(func() {
@@ -237,7 +237,7 @@ func TestTheServersCloseEndsATunnelThatIsStuckBothWays(t *testing.T) {
 }
 
 func TestTheServersCloseIsACleanEndForBothSides(t *testing.T) {
-	eachPair(t, kinds, func(t *testing.T, u *tunnel) {
+	eachPair(t, kinds, func(t *testing.T, u *passage) {
 		io.WriteString(u.client, "abc")
 		io.ReadFull(u.target, make([]byte, 3))
 		closed := make(chan struct{})
@@ -252,7 +252,7 @@ func TestTheServersCloseIsACleanEndForBothSides(t *testing.T) {
 
 func TestATunnelCostsTwoGoroutines(t *testing.T) {
 	const n = 20
-	tunnels := make([]*tunnel, n)
+	tunnels := make([]*passage, n)
 	newTunnel(t, tcp, tcp)
 	before := runtime.NumGoroutine()
 	for i := range tunnels {

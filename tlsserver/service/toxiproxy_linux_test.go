@@ -106,7 +106,7 @@ func (p *toxiproxy) poison(t testing.TB, name, toxic, stream string, a attribute
 func TestWhatToxiproxyDoesToATunnel(t *testing.T) {
 	p := startToxiproxy(t)
 	var proxies int
-	each := func(name string, f func(t *testing.T, u *tunnel, proxy string)) {
+	each := func(name string, f func(t *testing.T, u *passage, proxy string)) {
 		for _, from := range []kind{tls13, tcp} {
 			for _, to := range []kind{tls13, tcp} {
 				t.Run(name+"/"+from.name+" to "+to.name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestWhatToxiproxyDoesToATunnel(t *testing.T) {
 			}
 		}
 	}
-	secure := func(u *tunnel) bool { return socket(u.target) != u.target }
+	secure := func(u *passage) bool { return socket(u.target) != u.target }
 
 	// slow, but whole: every byte and both ends come through
 	for _, slow := range []struct {
@@ -133,23 +133,29 @@ func TestWhatToxiproxyDoesToATunnel(t *testing.T) {
 		{"slicer", attributes{"average_size": 700, "size_variation": 500, "delay": 20}},
 		{"slow_close", attributes{"delay": 200}},
 	} {
-		each(slow.toxic, func(t *testing.T, u *tunnel, proxy string) {
+		each(slow.toxic, func(t *testing.T, u *passage, proxy string) {
 			p.poison(t, proxy, slow.toxic, "upstream", slow.a)
 			p.poison(t, proxy, slow.toxic, "downstream", slow.a)
 			want := text(200 << 10)
 			var all sync.WaitGroup
 			for _, c := range []halfConn{u.client, u.target} {
-				all.Go(func() { u.wantAll(c, want) })
+				all.Go(func() { io.WriteString(c, want) })
+				all.Go(func() {
+					got := make([]byte, len(want))
+					if n, err := io.ReadFull(c, got); err != nil || string(got) != want {
+						t.Errorf("read %d bytes, %v; want all %d", n, err, len(want))
+					}
+				})
 			}
-			io.WriteString(u.client, want)
-			io.WriteString(u.target, want)
-			u.target.CloseWrite() // toxiproxy makes a half-close one of both ways, once its answer is through
-			u.client.CloseWrite()
 			all.Wait()
+			u.client.CloseWrite() // toxiproxy knows no half-close: this ends both ways
+			u.wantAll(u.target, "")
+			u.target.Close()
+			u.client.Close()
 			<-u.ended
 		})
 	}
-	each("limit_data", func(t *testing.T, u *tunnel, proxy string) {
+	each("limit_data", func(t *testing.T, u *passage, proxy string) {
 		const limit = 100_000
 		p.poison(t, proxy, "limit_data", "downstream", attributes{"bytes": limit})
 		want := text(300_000)
@@ -165,7 +171,7 @@ func TestWhatToxiproxyDoesToATunnel(t *testing.T) {
 		}
 		u.wantEnd(tlsserver.ReasonDone)
 	})
-	each("timeout", func(t *testing.T, u *tunnel, proxy string) {
+	each("timeout", func(t *testing.T, u *passage, proxy string) {
 		p.poison(t, proxy, "timeout", "downstream", attributes{"timeout": 300})
 		io.WriteString(u.target, "lost")
 		u.wantAll(u.client, "")
@@ -182,13 +188,17 @@ func TestWhatToxiproxyDoesToATunnel(t *testing.T) {
 		t.Run("reset_peer/"+from.name, func(t *testing.T) {
 			u := newTunnelBehind(t, from, tcp, func(upstream string) string {
 				made := p.post(t, "/proxies", map[string]any{"name": from.name[:3], "listen": "127.0.0.1:0", "upstream": upstream, "enabled": true})
-				p.poison(t, from.name[:3], "reset_peer", "upstream", attributes{"timeout": 1000})
+				p.poison(t, from.name[:3], "reset_peer", "upstream", attributes{"timeout": 0})
 				return made["listen"].(string)
 			})
 			io.WriteString(u.target, "acknowledged")
-			got, err := io.ReadAll(u.client)
-			if string(got) != "acknowledged" || !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("the client read %q, %v; want the acknowledgement and then a reset", got, err)
+			got := make([]byte, len("acknowledged"))
+			if _, err := io.ReadFull(u.client, got); err != nil || string(got) != "acknowledged" {
+				t.Errorf("the client read %q, %v", got, err)
+			}
+			io.WriteString(u.client, "now")
+			if n, err := u.client.Read(got); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the client read %q, %v; want a reset", got[:n], err)
 			}
 			u.wantEnd(tlsserver.ReasonReset)
 		})

@@ -25,12 +25,12 @@ var (
 	tls12 = kind{"TLS 1.2", false, tls.VersionTLS12}
 	tls13 = kind{"TLS 1.3", false, tls.VersionTLS13}
 	tcp   = kind{"TCP", false, 0}
-	unix_ = kind{"Unix", true, 0}
-	kinds = []kind{tls12, tls13, tcp, unix_}
+	unixKind = kind{"Unix", true, 0}
+	kinds = []kind{tls12, tls13, tcp, unixKind}
 )
 
-// A tunnel is a Forward with what is on its two sides.
-type tunnel struct {
+// A passage is a Forward with what is on its two sides.
+type passage struct {
 	t              testing.TB
 	client, target halfConn // TLS, or the sockets
 	server         *tlsserver.Server
@@ -38,7 +38,7 @@ type tunnel struct {
 }
 
 // eachPair runs a test in a tunnel for each pair of kinds.
-func eachPair(t *testing.T, kinds []kind, f func(*testing.T, *tunnel)) {
+func eachPair(t *testing.T, kinds []kind, f func(*testing.T, *passage)) {
 	for _, from := range kinds {
 		for _, to := range kinds {
 			t.Run(from.name+" to "+to.name, func(t *testing.T) { f(t, newTunnel(t, from, to)) })
@@ -84,11 +84,11 @@ func (k kind) endpointOf(l net.Listener) string {
 	return "tcps://" + l.Addr().String()
 }
 
-func newTunnel(t testing.TB, from, to kind) *tunnel { return newTunnelBehind(t, from, to, nil) }
+func newTunnel(t testing.TB, from, to kind) *passage { return newTunnelBehind(t, from, to, nil) }
 
 // newTunnelBehind makes a tunnel to what stands in front of its target, if via
 // is set: it is given the target's address, and returns its own.
-func newTunnelBehind(t testing.TB, from, to kind, via func(string) string) *tunnel {
+func newTunnelBehind(t testing.TB, from, to kind, via func(string) string) *passage {
 	t.Helper()
 	a, cert := authority(t)
 	far := to.listen(t)
@@ -98,7 +98,7 @@ func newTunnelBehind(t testing.TB, from, to kind, via func(string) string) *tunn
 	}
 	forward := &service.Forward{Targets: service.NewTargets(target)}
 	forward.Targets.SetDialer(&tlsclient.Dialer{RootCAs: a.Pool(), ServerName: "localhost", MaxVersion: to.version})
-	u := &tunnel{t: t, ended: make(chan tlsserver.Ended, 1)}
+	u := &passage{t: t, ended: make(chan tlsserver.Ended, 1)}
 	u.server = &tlsserver.Server{Handler: forward, MaxVersion: from.version, Observer: tlsserver.ObserverFunc(func(e tlsserver.Event) {
 		if e, ok := e.(tlsserver.Ended); ok {
 			u.ended <- e
@@ -119,7 +119,7 @@ func newTunnelBehind(t testing.TB, from, to kind, via func(string) string) *tunn
 	return u
 }
 
-func (u *tunnel) start(from kind, cert tls.Certificate) net.Listener {
+func (u *passage) start(from kind, cert tls.Certificate) net.Listener {
 	u.t.Helper()
 	near, serve := from.listen(u.t), u.server.ServePlain
 	if from.version != 0 {
@@ -182,7 +182,7 @@ func reset(c halfConn) {
 }
 
 // wantEnd checks how the tunnel's connection has ended.
-func (u *tunnel) wantEnd(want tlsserver.Reason) tlsserver.Ended {
+func (u *passage) wantEnd(want tlsserver.Reason) tlsserver.Ended {
 	u.t.Helper()
 	select {
 	case e := <-u.ended:
@@ -197,7 +197,7 @@ func (u *tunnel) wantEnd(want tlsserver.Reason) tlsserver.Ended {
 }
 
 // wantAll reads to a clean end, which must come behind exactly these bytes.
-func (u *tunnel) wantAll(c io.Reader, want string) {
+func (u *passage) wantAll(c io.Reader, want string) {
 	u.t.Helper()
 	got, err := io.ReadAll(c)
 	if err != nil || string(got) != want {
