@@ -22,11 +22,11 @@ type kind struct {
 }
 
 var (
-	tls12 = kind{"TLS 1.2", false, tls.VersionTLS12}
-	tls13 = kind{"TLS 1.3", false, tls.VersionTLS13}
-	tcp   = kind{"TCP", false, 0}
+	tls12    = kind{"TLS 1.2", false, tls.VersionTLS12}
+	tls13    = kind{"TLS 1.3", false, tls.VersionTLS13}
+	tcp      = kind{"TCP", false, 0}
 	unixKind = kind{"Unix", true, 0}
-	kinds = []kind{tls12, tls13, tcp, unixKind}
+	kinds    = []kind{tls12, tls13, tcp, unixKind}
 )
 
 // A passage is a Forward with what is on its two sides.
