@@ -69,7 +69,7 @@ func sockets(t *testing.T) (n int) {
 func TestAnAbortedTunnelLeavesNoDescriptor(t *testing.T) {
 	before := sockets(t)
 	t.Run("tunnels", func(t *testing.T) {
-		eachSide(t, kinds, func(u *passage, one, other halfConn) string {
+		eachSide(t, kinds, func(u *passage, one, other halfConn) {
 			var sending sync.WaitGroup
 			sending.Go(func() { io.WriteString(other, text(1<<20)) })
 			sending.Go(func() { io.WriteString(one, text(1<<20)) })
@@ -79,7 +79,6 @@ func TestAnAbortedTunnelLeavesNoDescriptor(t *testing.T) {
 			other.Close()
 			sending.Wait()
 			<-u.ended
-			return ""
 		})
 	})
 	if after := sockets(t); after > before {
@@ -159,7 +158,7 @@ func TestPlainToPlainTheKernelCopies(t *testing.T) {
 		s.Close()
 		<-served
 		t.Logf("observed %v: %d of %d MiB were read by the program", observed, read.Load()>>20, size>>20)
-		if observed && (seen.Load() != size*1 || read.Load() != size) {
+		if observed && (seen.Load() != size || read.Load() != size) {
 			t.Errorf("the observer saw %d bytes, %d were read; want all %d", seen.Load(), read.Load(), size)
 		}
 		if !observed && read.Load() > size/2 {

@@ -118,9 +118,8 @@ func Test256MiBEachWayAtOnce(t *testing.T) {
 	}
 }
 
-// eachSide runs a test with either side as the one that breaks off; its name is
-// what the error has to tell.
-func eachSide(t *testing.T, kinds []kind, f func(u *passage, one, other halfConn) (name string)) {
+// eachSide runs a test with either side as the one that breaks off.
+func eachSide(t *testing.T, kinds []kind, f func(u *passage, one, other halfConn)) {
 	t.Run("client", func(t *testing.T) {
 		eachPair(t, kinds, func(t *testing.T, u *passage) { f(u, u.client, u.target) })
 	})
@@ -141,7 +140,7 @@ func (u *passage) wantBlamed(e tlsserver.Ended, one halfConn) {
 }
 
 func TestAResetOnOneSideIsOneOnTheOther(t *testing.T) {
-	eachSide(t, []kind{tls12, tls13, tcp}, func(u *passage, one, other halfConn) string {
+	eachSide(t, []kind{tls12, tls13, tcp}, func(u *passage, one, other halfConn) {
 		io.WriteString(one, "abc")
 		if _, err := io.ReadFull(other, make([]byte, 3)); err != nil {
 			u.t.Fatal(err)
@@ -151,7 +150,6 @@ func TestAResetOnOneSideIsOneOnTheOther(t *testing.T) {
 			u.t.Errorf("the other side read %v, want a reset", err)
 		}
 		u.wantBlamed(u.wantEnd(tlsserver.ReasonReset), one)
-		return ""
 	})
 }
 
@@ -167,7 +165,7 @@ func TestAResetClosesAUnixSocketAtOnce(t *testing.T) {
 // The side that is to hear of the reset sends without an end and reads nothing:
 // its pump is stuck behind what it does not read.
 func TestAResetReachesASideThatReadsNothing(t *testing.T) {
-	eachSide(t, []kind{tls13, tcp}, func(u *passage, one, other halfConn) string {
+	eachSide(t, []kind{tls13, tcp}, func(u *passage, one, other halfConn) {
 		broken := make(chan error, 1)
 		go func() {
 			for block := make([]byte, 64<<10); ; {
@@ -191,16 +189,15 @@ func TestAResetReachesASideThatReadsNothing(t *testing.T) {
 		}
 		drinking.Wait()
 		u.wantEnd(tlsserver.ReasonReset)
-		return ""
 	})
 }
 
 func TestACutIsAnEndOnTheOtherSideAndNamed(t *testing.T) {
-	cut := func(u *passage, one, other halfConn) string {
+	cut := func(u *passage, one, other halfConn) {
 		if _, secure := one.(*tls.Conn); !secure {
 			u.client.Close()
 			u.target.Close()
-			return ""
+			return
 		}
 		want := text(100 << 10)
 		io.WriteString(one, want)
@@ -210,7 +207,6 @@ func TestACutIsAnEndOnTheOtherSideAndNamed(t *testing.T) {
 		other.CloseWrite()
 		u.wantAll(one, "on")
 		u.wantBlamed(u.wantEnd(tlsserver.ReasonTruncated), one)
-		return ""
 	}
 	eachSide(t, kinds, cut)
 }
