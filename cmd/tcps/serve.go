@@ -116,7 +116,7 @@ func serverFlags() []cli.Flag {
 		stateFlag(),
 		logFlag(),
 		boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-	}, slices.Concat(trustFlags(), passphraseFlags(), managedFlags())...)
+	}, slices.Concat(proxyInFlags(), trustFlags(), passphraseFlags(), managedFlags())...)
 }
 
 func maxHandshakesFlag() cli.Flag {
@@ -130,10 +130,12 @@ type serving struct {
 	endpoints []endpoint.Endpoint
 	name      string // of the service, as the log has it
 	trust     *trustConfig
-	server    *tlsserver.Server
-	drain     time.Duration // negative: no limit
-	log       *slog.Logger
-	lifetimes *lifetimes
+
+	passthrough bool // TLS is not terminated
+	server      *tlsserver.Server
+	drain       time.Duration // negative: no limit
+	log         *slog.Logger
+	lifetimes   *lifetimes
 }
 
 // runServer serves until a signal ends it; configure reads what one command
@@ -272,6 +274,9 @@ func serverOf(c *cli.Context) (*tlsserver.Server, error) {
 		return nil, misuse("name the protocols: --alpn PROTOCOL", "--alpn-required without --alpn")
 	}
 	var err error
+	if s.ProxyProtocol, err = proxyInOf(c); err != nil {
+		return nil, err
+	}
 	if s.MinVersion, err = tlsVersion(c, "min"); err != nil {
 		return nil, err
 	}
@@ -308,8 +313,11 @@ func (s *serving) run(ctx context.Context, listeners []listening, signals <-chan
 	served := make(chan error, len(listeners))
 	for _, l := range listeners {
 		serve := s.server.Serve
-		if !l.endpoint.TLS() {
+		switch {
+		case !l.endpoint.TLS():
 			serve = s.server.ServePlain
+		case s.passthrough:
+			serve = s.server.ServePassthrough
 		}
 		go func() { served <- serve(ctx, l) }()
 	}

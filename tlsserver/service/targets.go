@@ -28,9 +28,11 @@ func NewTargets(endpoints ...string) *Targets {
 // trusts, what it presents. Open connections go on.
 func (t *Targets) SetDialer(d *tlsclient.Dialer) { t.dialer.Store(d) }
 
-// dial connects to a target.
-func (t *Targets) dial(ctx context.Context) (*tlsclient.Conn, error) {
-	c, err := t.dialer.Load().Dial(ctx, t.endpoints[0])
+// dial connects to a target, and first of all sends it the preamble.
+func (t *Targets) dial(ctx context.Context, preamble []byte) (*tlsclient.Conn, error) {
+	d := *t.dialer.Load()
+	d.Preamble = preamble
+	c, err := d.Dial(ctx, t.endpoints[0])
 	if err != nil {
 		return nil, unreached(err)
 	}
