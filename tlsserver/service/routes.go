@@ -60,14 +60,12 @@ func (r *Routes) refusal(c *tlsserver.Conn) error {
 // case, without a final dot. Addresses are none (RFC 6066, 3).
 func ServerName(s string) (string, error) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
-	host, wildcard := strings.CutPrefix(name, "*.")
+	host := strings.TrimPrefix(name, "*.")
 	switch {
 	case name == "":
 		return "", errors.New("no name")
 	case strings.Contains(host, "*"):
 		return "", errors.New("a * stands for the whole first label: *.example.org")
-	case wildcard && !strings.Contains(host, "."):
-		return "", fmt.Errorf("a * for all of %q is too much: want *.example.org", host)
 	case len(name) > 253:
 		return "", errors.New("more than 253 characters")
 	}
