@@ -12,6 +12,15 @@ import (
 	"tcps/internal/wire"
 )
 
+// layer is what is done with the TLS of a listener's connections.
+type layer int
+
+const (
+	plain      layer = iota // there is none
+	terminated              // it ends here
+	passedOn                // only the ClientHello is looked at
+)
+
 // handshake brings a connection to where its Handler may have it. The deadline
 // is set on the socket: a context would cost a goroutine.
 func (s *Server) handshake(c *Conn) error {

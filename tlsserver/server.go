@@ -156,15 +156,6 @@ func (s *Server) ServePlain(ctx context.Context, l net.Listener) error {
 	return s.serve(ctx, l, plain)
 }
 
-// layer is what is done with the TLS of a listener's connections.
-type layer int
-
-const (
-	plain      layer = iota // there is none
-	terminated              // it ends here
-	passedOn                // only the ClientHello is looked at
-)
-
 func (s *Server) serve(ctx context.Context, l net.Listener, layer layer) error {
 	defer l.Close()
 	if s.Handler == nil {
