@@ -2,11 +2,14 @@ package main
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"tcps/internal/endpoint"
+	"tcps/tlsclient"
 	"tcps/tlsserver/service"
 )
 
@@ -21,35 +24,74 @@ func routeFlags() []cli.Flag {
 	}
 }
 
-// A route is one key's targets.
-type route struct {
-	key     string
-	targets []string
+// A tunnel is what forward makes of its flags: all targets, and the handler that
+// chooses among them.
+type tunnel struct {
+	*serving
+	flags     *cli.Context
+	forward   service.Forward
+	endpoints []endpoint.Endpoint
+	targets   []*service.Targets
 }
 
-// routesOf reads the routes of a flag, in order; those with the same key are
-// one with several targets.
-func (s *serving) routesOf(c *cli.Context, flag string, check func(string) (string, error)) ([]route, error) {
-	var routes []route
-	for _, text := range list(c, flag) {
+// add makes the targets of one route, or of TO.
+func (t *tunnel) add(to []endpoint.Endpoint) (*service.Targets, error) {
+	targets, err := t.balanced(t.flags, to)
+	if err != nil {
+		return nil, err
+	}
+	t.endpoints, t.targets = append(t.endpoints, to...), append(t.targets, targets)
+	t.background = append(t.background, targets.Run)
+	return targets, nil
+}
+
+func (t *tunnel) setDialer(d *tlsclient.Dialer) {
+	for _, targets := range t.targets {
+		targets.SetDialer(d)
+	}
+}
+
+// readRoutes reads the routes of the flags. Their protocols are offered too.
+func (t *tunnel) readRoutes() (err error) {
+	if t.forward.Routes.Names, err = t.routesOf("route", service.ServerName); err != nil {
+		return err
+	}
+	if t.forward.Routes.Protos, err = t.routesOf("route-alpn", checkProto); err != nil {
+		return err
+	}
+	for _, proto := range slices.Sorted(maps.Keys(t.forward.Routes.Protos)) {
+		if !slices.Contains(t.server.NextProtos, proto) {
+			t.server.NextProtos = append(t.server.NextProtos, proto)
+		}
+	}
+	return nil
+}
+
+// routesOf reads the routes of one flag; those with the same key are one with
+// several targets.
+func (t *tunnel) routesOf(flag string, check func(string) (string, error)) (map[string]*service.Targets, error) {
+	hint := "for instance: --" + flag + " " + routeExamples[flag]
+	byKey := make(map[string][]string)
+	for _, text := range list(t.flags, flag) {
 		key, to, found := strings.Cut(text, "=")
 		if !found || key == "" || to == "" {
-			return nil, misuse("for instance: --"+flag+" "+routeExamples[flag], "flag --%s: %q is not of the form %s", flag, text, routeForms[flag])
+			return nil, misuse(hint, "flag --%s: %q is not of the form %s", flag, text, routeForms[flag])
 		}
 		key, err := check(key)
 		if err != nil {
-			return nil, misuse("for instance: --"+flag+" "+routeExamples[flag], "flag --%s: %q: %v", flag, text, err)
+			return nil, misuse(hint, "flag --%s: %q: %v", flag, text, err)
 		}
-		targets, err := s.targetsOf("flag --"+flag, []string{to})
+		byKey[key] = append(byKey[key], to)
+	}
+	routes := make(map[string]*service.Targets)
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		to, err := t.targetsOf(byKey[key])
 		if err != nil {
 			return nil, err
 		}
-		i := slices.IndexFunc(routes, func(r route) bool { return r.key == key })
-		if i < 0 {
-			i = len(routes)
-			routes = append(routes, route{key: key})
+		if routes[key], err = t.add(to); err != nil {
+			return nil, err
 		}
-		routes[i].targets = append(routes[i].targets, targets...)
 	}
 	return routes, nil
 }
@@ -65,30 +107,6 @@ func checkProto(s string) (string, error) {
 		return "", errors.New("more than 255 bytes")
 	}
 	return s, nil
-}
-
-// readRoutes gives a tunnel the routes of the flags, whose protocols are
-// offered too. The targets are made as TO is.
-func (s *serving) readRoutes(c *cli.Context, f *service.Forward, newTargets func([]string) *service.Targets) error {
-	names, err := s.routesOf(c, "route", service.ServerName)
-	if err != nil {
-		return err
-	}
-	protos, err := s.routesOf(c, "route-alpn", checkProto)
-	if err != nil {
-		return err
-	}
-	f.Routes = service.Routes{Names: make(map[string]*service.Targets), Protos: make(map[string]*service.Targets)}
-	for _, r := range names {
-		f.Routes.Names[r.key] = newTargets(r.targets)
-	}
-	for _, r := range protos {
-		f.Routes.Protos[r.key] = newTargets(r.targets)
-		if !slices.Contains(s.server.NextProtos, r.key) {
-			s.server.NextProtos = append(s.server.NextProtos, r.key)
-		}
-	}
-	return nil
 }
 
 // certificateFlags are about TLS that ends here.

@@ -31,26 +31,27 @@ type Forward struct {
 // ServeConn dials a target and carries bytes both ways until both sides have
 // ended.
 func (f *Forward) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
-	target, err := f.dial(ctx, c)
+	target, release, err := f.dial(ctx, c)
 	if err != nil {
 		return err
 	}
+	defer release()
 	defer target.Close()
 	c.Annotate(slog.String("target", target.Endpoint()))
 	return relay(ctx, c, target)
 }
 
-// dial connects to where the client's route leads.
-func (f *Forward) dial(ctx context.Context, c *tlsserver.Conn) (*tlsclient.Conn, error) {
+// dial connects to where the client's route leads; release is to be called when
+// the connection has ended.
+func (f *Forward) dial(ctx context.Context, c *tlsserver.Conn) (target *tlsclient.Conn, release func(), err error) {
 	targets := cmp.Or(f.Routes.find(c), f.Targets)
 	if targets == nil {
-		return nil, f.Routes.refusal(c)
+		return nil, nil, f.Routes.refusal(c)
 	}
 	var preamble []byte
 	if f.ProxyOut != 0 {
-		var err error
 		if preamble, err = proxyHeader(f.ProxyOut, c); err != nil {
-			return nil, fmt.Errorf("make PROXY header: %w", err)
+			return nil, nil, fmt.Errorf("make PROXY header: %w", err)
 		}
 	}
 	return targets.dial(ctx, preamble)
