@@ -40,6 +40,7 @@ func (t *tunnel) add(to []endpoint.Endpoint) (*service.Targets, error) {
 	if err != nil {
 		return nil, err
 	}
+	targets.CheckPreamble = service.LocalProxyHeader(t.forward.ProxyOut)
 	t.endpoints, t.targets = append(t.endpoints, to...), append(t.targets, targets)
 	t.background = append(t.background, targets.Run)
 	return targets, nil

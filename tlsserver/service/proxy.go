@@ -27,6 +27,19 @@ func proxyHeader(version byte, c *tlsserver.Conn) ([]byte, error) {
 	return header.Format()
 }
 
+// LocalProxyHeader is a PROXY header of version 1 or 2 that names no client: for
+// connections of our own (2.2). Of version 0 there is none.
+func LocalProxyHeader(version byte) []byte {
+	if version == 0 {
+		return nil
+	}
+	header, err := proxyproto.HeaderProxyFromAddrs(version, nil, nil).Format()
+	if err != nil {
+		panic(err) // it has nothing that could be wrong
+	}
+	return header
+}
+
 // ofTCP leaves out the addresses of Unix sockets: what few receivers know.
 func ofTCP(a net.Addr) net.Addr {
 	if tcp, ok := a.(*net.TCPAddr); ok {

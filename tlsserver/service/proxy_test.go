@@ -235,6 +235,22 @@ func TestProxyOutComesBeforeTLSToTheTarget(t *testing.T) {
 	}
 }
 
+func TestProxyHeaderOfChecksNamesNobody(t *testing.T) {
+	for _, version := range []byte{1, 2} {
+		endpoint, header := headerTarget(t)
+		targets := service.NewTargets(endpoint)
+		targets.Check, targets.CheckEvery, targets.CheckPreamble = service.CheckTLS, time.Hour, service.LocalProxyHeader(version)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { targets.Run(ctx); close(done) }()
+		if h := header(); h.Version != version || !h.Command.IsLocal() {
+			t.Errorf("v%d says %v", version, h.Command)
+		}
+		cancel()
+		<-done
+	}
+}
+
 // named is a target that says its name and ends.
 func named(t *testing.T, name string) *service.Targets {
 	t.Helper()

@@ -32,6 +32,10 @@ type Targets struct {
 	// CheckEvery is the time between two checks. 0 or less: 5 s.
 	CheckEvery time.Duration
 
+	// CheckPreamble is what checks send first: where targets expect a PROXY
+	// header, LocalProxyHeader.
+	CheckPreamble []byte
+
 	// ResolveEvery is how long the addresses of a host count as current; after a
 	// failed dial they are looked up anew at once. A host that no longer resolves
 	// keeps its last addresses. 0: 30 s; negative: they are looked up at each
