@@ -290,7 +290,7 @@ func serverOf(c *cli.Context) (*tlsserver.Server, error) {
 	if c.IsSet("max-handshakes") {
 		s.Limits.MaxHandshakes = countOf(c, "max-handshakes")
 	}
-	if s.RequireALPN && len(s.NextProtos) == 0 {
+	if s.RequireALPN && len(s.NextProtos)+len(list(c, "route-alpn")) == 0 {
 		return nil, misuse("name the protocols: --alpn PROTOCOL", "--alpn-required without --alpn")
 	}
 	var err error
