@@ -70,6 +70,10 @@ func (r Rule) Kind() RuleKind { return r.kind }
 // String is the rule as kind=value.
 func (r Rule) String() string { return string(r.kind) + "=" + r.value }
 
+// Matches reports whether what the rule looks for is in an identity; in nil and
+// with the zero Rule never.
+func (r Rule) Matches(id *Identity) bool { return id != nil && r.match != nil && r.match(id) }
+
 func matcher(kind RuleKind, value string) (func(*Identity) bool, error) {
 	if strings.TrimSpace(value) == "" {
 		return nil, errors.New("the pattern is empty")

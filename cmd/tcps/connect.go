@@ -136,7 +136,7 @@ func (p *program) sessionOf(c *cli.Context) (*tlsclient.Session, error) {
 		In:           p.in,
 		Send:         []byte(c.String("send")),
 		Expect:       []byte(c.String("expect")),
-		MaxLineBytes: int(*c.Generic("max-line").(*byteSize)),
+		MaxLineBytes: bytesOf(c, "max-line"),
 		Idle:         max(durationOf(c, "idle"), 0),
 	}
 	if len(s.Send) > 0 || len(s.Expect) > 0 {

@@ -225,6 +225,9 @@ func TestServeListensOn8120ByDefault(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		if err := p.configureService(c, s); err != nil {
+			return err
+		}
 		for _, e := range s.endpoints {
 			got = append(got, e.String())
 		}

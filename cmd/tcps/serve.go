@@ -19,11 +19,13 @@ import (
 	"tcps/tlsserver/service"
 )
 
-const serveUsage = `tcps serve [FLAG…] [greet|echo|discard|exec -- CMD ARG…]
+const serveUsage = `tcps serve [FLAG…] [greet|echo|discard|broadcast|exec -- CMD ARG…]
 
 greet    sends "hello\r\n", then echoes what it receives (the default)
 echo     sends back what it receives
 discard  reads, and sends nothing
+broadcast
+         a room: what one says, all others get, in one order, as "NAME> TEXT"
 exec     runs a program for each connection, whose standard input and output
          the connection is; who is there stands in its environment (TCPS_PEER_…)
 
@@ -35,6 +37,7 @@ Examples:
   tcps serve --client-ca ca.pem --crl revoked.pem
   tcps serve --local db.internal --listen :8443
   tcps serve --acme www.example.org --acme-agree --listen :443
+  tcps serve --client-ca ca.pem --may-write-ou staff --history 20 broadcast
   tcps serve --client-ca ca.pem exec -- /usr/local/bin/report --daily
   tcps serve --listen tcps://:8443 --listen 'unixs:///run/tcps.sock?mode=0660'
 
@@ -64,6 +67,7 @@ func (p *program) serviceKinds() []serviceKind {
 		{"greet", nil, alone(func() tlsserver.Handler { return service.Greet(greeting, service.Echo()) })},
 		{"echo", nil, alone(service.Echo)},
 		{"discard", nil, alone(service.Discard)},
+		{"broadcast", broadcastFlags, p.broadcastHandler},
 		{"exec", execFlags, p.execHandler},
 	}
 }
@@ -95,7 +99,7 @@ func (p *program) serveCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name:      "serve",
-		Usage:     "serve TLS: greet, echo, discard, or a program a connection",
+		Usage:     "serve TLS: greet, echo, discard, a room, or a program a connection",
 		UsageText: serveUsage + dnsUsage(),
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureService) },
 		Flags:     append(flags, serverFlags()...),

@@ -5,11 +5,17 @@ import (
 	"sync"
 )
 
-// bufferSize is the largest that one read of a tls.Conn fills: one record
+// BufferSize is the largest that one read of a tls.Conn fills: one record
 // (RFC 8446, 5.1).
-const bufferSize = 16 << 10
+const BufferSize = 16 << 10
 
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+var buffers = sync.Pool{New: func() any { return new([BufferSize]byte) }}
+
+// Buffer takes a buffer from a pool, and Release gives it back.
+func Buffer() *[BufferSize]byte { return buffers.Get().(*[BufferSize]byte) }
+
+// Release: see Buffer.
+func Release(b *[BufferSize]byte) { buffers.Put(b) }
 
 // Copy is io.Copy with a buffer from a pool, and neither io.WriterTo nor
 // io.ReaderFrom: a buffer of its own for each connection would be most of what
@@ -33,8 +39,8 @@ func (s *Stream) CopyTo(dst io.Writer, r io.Reader) (int64, error) {
 
 // copyThen copies, and calls more after each read that has filled the buffer.
 func copyThen(dst io.Writer, src io.Reader, more func() (int64, error)) (written int64, err error) {
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
+	buf := Buffer()
+	defer Release(buf)
 	for {
 		n, err := src.Read(buf[:])
 		if n > 0 {
