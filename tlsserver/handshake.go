@@ -25,6 +25,9 @@ func (s *Server) handshake(c *Conn) error {
 		c.deadline = c.opened.Add(timeout)
 		c.stream.Raw.SetDeadline(c.deadline)
 	}
+	if err := s.startTLS(c); err != nil || c.stream.TLS == nil {
+		return err
+	}
 	if err := c.stream.TLS.Handshake(); err != nil {
 		if wire.IsTimeout(err) || !c.hello {
 			// Nothing was said that the peer could miss: it is gone at once.
@@ -88,6 +91,9 @@ var alertNoApplicationProtocol = []byte{21, 3, 3, 0, 2, 2, 120}
 // tlsConfig is the crypto/tls side of a trust value.
 func (s *Server) tlsConfig(t *Trust) (*tls.Config, error) {
 	if err := s.checkVersions(); err != nil {
+		return nil, err
+	}
+	if err := s.checkStartTLS(); err != nil {
 		return nil, err
 	}
 	suites, err := s.tls12CipherSuites()

@@ -1,6 +1,7 @@
 package tlsserver
 
 import (
+	"errors"
 	"io"
 
 	"tcps/internal/reason"
@@ -49,7 +50,7 @@ func (c *Conn) whyNoHandshake(err error) Reason {
 	}
 	why := reason.Of(err, waiting)
 	switch {
-	case !c.hello && (why == reason.Done || err == io.ErrUnexpectedEOF || why == reason.Reset):
+	case !c.hello && (why == reason.Done || errors.Is(err, io.ErrUnexpectedEOF) || why == reason.Reset):
 		return reason.ClosedBeforeHello
 	case why == reason.Done, err == io.ErrUnexpectedEOF:
 		return reason.Truncated
