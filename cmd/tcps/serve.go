@@ -19,11 +19,13 @@ import (
 	"tcps/tlsserver/service"
 )
 
-const serveUsage = `tcps serve [FLAG…] [greet|echo|discard]
+const serveUsage = `tcps serve [FLAG…] [greet|echo|discard|exec -- CMD ARG…]
 
 greet    sends "hello\r\n", then echoes what it receives (the default)
 echo     sends back what it receives
 discard  reads, and sends nothing
+exec     runs a program for each connection, whose standard input and output
+         the connection is; who is there stands in its environment (TCPS_PEER_…)
 
 Examples:
   tcps serve                                   with a certificate of the local authority
@@ -33,6 +35,7 @@ Examples:
   tcps serve --client-ca ca.pem --crl revoked.pem
   tcps serve --local db.internal --listen :8443
   tcps serve --acme www.example.org --acme-agree --listen :443
+  tcps serve --client-ca ca.pem exec -- /usr/local/bin/report --daily
   tcps serve --listen tcps://:8443 --listen 'unixs:///run/tcps.sock?mode=0660'
 
 The first SIGINT or SIGTERM stops accepting and lets connections end within
@@ -61,6 +64,7 @@ func (p *program) serviceKinds() []serviceKind {
 		{"greet", nil, alone(func() tlsserver.Handler { return service.Greet(greeting, service.Echo()) })},
 		{"echo", nil, alone(service.Echo)},
 		{"discard", nil, alone(service.Discard)},
+		{"exec", execFlags, p.execHandler},
 	}
 }
 
@@ -91,7 +95,7 @@ func (p *program) serveCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name:      "serve",
-		Usage:     "serve TLS: greet, echo or discard",
+		Usage:     "serve TLS: greet, echo, discard, or a program a connection",
 		UsageText: serveUsage + dnsUsage(),
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureService) },
 		Flags:     append(flags, serverFlags()...),
@@ -188,6 +192,9 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 		watching.Go(func() { r.watch(ctx, watcher, hangups) })
 	}
 	err = s.run(ctx, listeners, signals)
+	if killer, ok := s.server.Handler.(interface{ Kill() }); ok {
+		killer.Kill() // no program outlives us
+	}
 	cancel()
 	within(patience, watching.Wait) // a reload may hang in a log that nobody reads
 	return err

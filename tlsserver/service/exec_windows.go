@@ -1,0 +1,14 @@
+package service
+
+import (
+	"os"
+	"os/exec"
+)
+
+// Windows has no process groups of this kind: the program alone is ended.
+
+func ownGroup(*exec.Cmd) {}
+
+func terminate(p *os.Process) error { return p.Kill() }
+
+func killGroup(p *os.Process) { p.Kill() }
