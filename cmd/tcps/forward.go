@@ -21,6 +21,7 @@ certificate is verified as by "tcps connect": --to-ca, --to-name.
 Examples:
   tcps forward :8443 tcp://127.0.0.1:5432          TLS for a service that has none
   tcps forward tcp://127.0.0.1:5432 db:8443        plain on this machine, TLS to another one
+  tcps forward --starttls postgres :5433 tcp://127.0.0.1:5432
   tcps forward --client-ca ca.pem --allow-cn billing :8443 unix:///run/db.sock
   tcps forward --to-ca ca.pem --to-cert me.pem --to-key me.key :8443 db:8443
 
@@ -35,7 +36,7 @@ func (p *program) forwardCommand() *cli.Command {
 		Usage:     "a tunnel: terminate TLS, originate it, re-encrypt, or relay",
 		UsageText: forwardUsage,
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureForward) },
-		Flags:     slices.Concat(targetFlags(), networkFlags(targetCategory), serverFlags()),
+		Flags:     slices.Concat(targetFlags(), networkFlags(targetCategory), startTLSFlags(), serverFlags()),
 	}
 }
 
@@ -68,6 +69,9 @@ func (p *program) configureForward(c *cli.Context, s *serving) error {
 		return err
 	}
 	if err := p.dialTrust(c, dialer, "to-"); err != nil {
+		return err
+	}
+	if err := configureStartTLS(c, s, to, dialer); err != nil {
 		return err
 	}
 	targets := service.NewTargets(to...)

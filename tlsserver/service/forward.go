@@ -20,11 +20,20 @@ type Forward struct {
 // ServeConn dials a target and carries bytes both ways until both sides have
 // ended.
 func (f *Forward) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
-	target, err := f.Targets.dial(ctx)
+	m, err := meet(c, f.Targets.dialer.Load())
 	if err != nil {
+		return err
+	}
+	target, err := f.Targets.dial(m.context(ctx))
+	if err != nil {
+		m.refused(err)
 		return err
 	}
 	defer target.Close()
 	c.Annotate(slog.String("target", target.Endpoint()))
-	return relay(ctx, c, target)
+	client, to, err := m.introduce(ctx, target)
+	if err != nil {
+		return err
+	}
+	return relay(ctx, client, to)
 }
