@@ -25,6 +25,11 @@ Examples:
   tcps forward --client-ca ca.pem --allow-cn billing :8443 unix:///run/db.sock
   tcps forward --to-ca ca.pem --to-cert me.pem --to-key me.key :8443 db:8443
 
+--starttls is for clients that begin in plain and then ask for TLS; one that does
+not is told so, and reaches nobody. libpq before version 17 cancels a query on a
+plain connection of its own: --starttls-cancel plain passes such requests on, 16
+bytes and nothing else, from whoever may connect; rules for clients do not apply.
+
 Certificates, rules for clients, limits and signals are those of "tcps serve".
 `
 
