@@ -2,6 +2,7 @@ package tlsclient
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -31,6 +32,13 @@ type Dialer struct {
 	// TLS on Unix sockets.
 	ServerName string
 
+	// Pins are the SHA-256 digests of public keys (SubjectPublicKeyInfo), one of
+	// which the server's certificate must have, in full and in resumed
+	// handshakes. Without RootCAs exactly these keys are taken, whoever signed
+	// the certificate, whatever its name and dates; with RootCAs both must hold.
+	// Empty: any key.
+	Pins [][sha256.Size]byte
+
 	// Revocation knows which certificates of those that RootCAs vouch for were
 	// taken back; sessions are judged anew when they are resumed. Nil: nothing
 	// is known to be.
@@ -44,8 +52,9 @@ type Dialer struct {
 	Source certs.ClientSource
 
 	// Insecure takes any certificate, of anybody. What it would have refused
-	// is in Conn.Untrusted. Dial refuses it together with Revocation or
-	// RequireOCSPStaple: they judge what an authority vouches for.
+	// is in Conn.Untrusted. Dial refuses it together with Pins, and Revocation
+	// or RequireOCSPStaple where no authority is asked: they judge what one
+	// vouches for.
 	Insecure bool
 
 	// Timeout bounds connecting and the handshake together. 0: 10 s; negative:
@@ -75,6 +84,10 @@ type Dialer struct {
 
 	// LocalAddr is the address to connect from; the zero value: any.
 	LocalAddr netip.Addr
+
+	// Resolver finds the addresses of a host; all are tried (RFC 8305). Nil: the
+	// system does both.
+	Resolver Resolver
 
 	// Sessions keeps sessions for resumption. Nil: none are resumed.
 	Sessions tls.ClientSessionCache
@@ -173,7 +186,11 @@ func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, er
 	if d.LocalAddr.IsValid() && network != "unix" {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.LocalAddr, 0))
 	}
-	nc, err := dialer.DialContext(ctx, network, e.Address())
+	dial := dialer.DialContext
+	if d.Resolver != nil && network != "unix" && !isAddress(e.Host) {
+		dial = d.dialResolved(&dialer)
+	}
+	nc, err := dial(ctx, network, e.Address())
 	if err != nil {
 		return nil, bare(err)
 	}
@@ -191,7 +208,8 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 	c.stream.TLS = tls.Client(c.stream.Raw, config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
 		_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
-		if _, revoked := errors.AsType[*certs.RevocationError](err); unverified || revoked {
+		_, judged := errors.AsType[*reason.Error](err)
+		if unverified || judged {
 			c.stream.Raw.SetLinger(alertLinger)
 		}
 		return fail(err)
@@ -209,11 +227,14 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if name == "" {
 		name, _, _ = strings.Cut(e.Host, "%") // the zone of an address is this machine's affair
 	}
-	if name == "" && !d.Insecure {
+	if name == "" && !d.Insecure && !d.pinsAlone() {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}
-	if d.Insecure && (d.Revocation != nil || d.RequireOCSPStaple) {
-		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure takes: no chain is verified")
+	if d.Insecure && len(d.Pins) > 0 {
+		return nil, errors.New("both Pins and Insecure are set: Pins say which keys are taken, and Insecure takes any")
+	}
+	if (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple) {
+		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")
 	}
 	for _, v := range []uint16{d.MinVersion, d.MaxVersion} {
 		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
@@ -231,9 +252,10 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if d.Source != nil {
 		config.GetClientCertificate = d.Source.ClientCertificate
 	}
-	if d.Revocation != nil || d.RequireOCSPStaple {
+	if d.Revocation != nil || d.RequireOCSPStaple || len(d.Pins) > 0 {
 		config.VerifyConnection = d.judge
 	}
+	config.InsecureSkipVerify = d.pinsAlone() // judge verifies then
 	if d.Insecure {
 		// The verdict that crypto/tls would have given is kept for the caller.
 		config.InsecureSkipVerify = true

@@ -31,6 +31,7 @@ const (
 	ReasonSNI            = reason.SNI            // the server name is not served here
 	ReasonUntrusted      = reason.Untrusted      // the certificate was not issued by an authority that is trusted
 	ReasonName           = reason.Name           // the certificate is for another name
+	ReasonPin            = reason.Pin            // the public key is another than the pinned one
 	ReasonExpired        = reason.Expired        // the certificate is no longer valid
 	ReasonNotYetValid    = reason.NotYetValid    // the certificate is not valid yet
 	ReasonWrongUsage     = reason.WrongUsage     // the certificate is not for this use (a server's where a client's is wanted)

@@ -1,16 +1,14 @@
 package tlsserver
 
 import (
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"tcps/internal/pin"
 	"tcps/internal/reason"
 )
 
@@ -136,26 +134,11 @@ func ipMatcher(value string) (func(*Identity) bool, error) {
 }
 
 func pinMatcher(value string) (func(*Identity) bool, error) {
-	pin, err := parsePin(value)
+	want, err := pin.Parse(value)
 	if err != nil {
 		return nil, err
 	}
-	return func(id *Identity) bool { return id.Pin == pin }, nil
-}
-
-// parsePin reads a pin as openssl, curl (sha256//…) and we print it.
-func parsePin(s string) (pin [sha256.Size]byte, err error) {
-	for _, prefix := range []string{"sha256//", "sha256/", "sha256:", "pin:"} {
-		s = strings.TrimPrefix(s, prefix)
-	}
-	b, err := hex.DecodeString(strings.ReplaceAll(s, ":", ""))
-	if err != nil {
-		b, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
-	}
-	if err != nil || len(b) != sha256.Size {
-		return pin, fmt.Errorf("not the base64 or hex of %d bytes (the SHA-256 of a public key; \"tcps certs show\" prints it)", sha256.Size)
-	}
-	return [sha256.Size]byte(b), nil
+	return func(id *Identity) bool { return id.Pin == want }, nil
 }
 
 // A PolicyError says that a policy refused a peer.

@@ -138,6 +138,9 @@ type serving struct {
 	drain     time.Duration // negative: no limit
 	log       *slog.Logger
 	lifetimes *lifetimes
+
+	dialling   *dialling               // of a tunnel; nil: nothing is dialled
+	background []func(context.Context) // runs as long as is served
 }
 
 // runServer serves until a signal ends it; configure reads what one command
@@ -188,8 +191,18 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	var watching sync.WaitGroup
+	var reloads []func(why string)
 	if s.secure() {
-		watching.Go(func() { r.watch(ctx, watcher, hangups) })
+		watching.Go(func() { r.watch(ctx, watcher) })
+		reloads = append(reloads, r.reload)
+	}
+	if s.dialling != nil && s.dialling.watcher != nil {
+		watching.Go(func() { s.dialling.watch(ctx) })
+		reloads = append(reloads, s.dialling.reload)
+	}
+	watching.Go(func() { heedHangups(ctx, hangups, reloads) })
+	for _, run := range s.background {
+		watching.Go(func() { run(ctx) })
 	}
 	err = s.run(ctx, listeners, signals)
 	if killer, ok := s.server.Handler.(interface{ Kill() }); ok {

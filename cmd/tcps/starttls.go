@@ -7,7 +7,6 @@ import (
 
 	"tcps/internal/endpoint"
 	"tcps/internal/starttls"
-	"tcps/tlsclient"
 	"tcps/tlsserver"
 )
 
@@ -20,8 +19,9 @@ func startTLSFlags() []cli.Flag {
 	}
 }
 
-// configureStartTLS reads those flags, once the endpoints are known.
-func configureStartTLS(c *cli.Context, s *serving, to []string, d *tlsclient.Dialer) error {
+// configureStartTLS reads those flags, once the endpoints are known; that for the
+// target goes to its Dialer.
+func configureStartTLS(c *cli.Context, s *serving, to []endpoint.Endpoint) error {
 	front, back := c.String("starttls"), c.String("to-starttls")
 	for _, flag := range []string{"starttls", "to-starttls"} {
 		if err := starttls.Check(c.String(flag)); err != nil {
@@ -35,10 +35,10 @@ func configureStartTLS(c *cli.Context, s *serving, to []string, d *tlsclient.Dia
 	if front != "" && slices.ContainsFunc(s.endpoints, isPlain) {
 		return misuse("listen on tcps:// or unixs://", "--starttls leads to TLS, and FROM is plain")
 	}
-	if back != "" && slices.ContainsFunc(to, func(t string) bool { e, err := endpoint.Parse(t); return err == nil && isPlain(e) }) {
+	if back != "" && slices.ContainsFunc(to, isPlain) {
 		return misuse("write TO as tcps:// or unixs://", "--to-starttls leads to TLS, and TO is plain")
 	}
-	s.server.StartTLS, d.StartTLS = front, back
+	s.server.StartTLS = front
 	if front == "postgres" && len(s.server.NextProtos) == 0 {
 		s.server.NextProtos = []string{"postgresql"} // libpq offers it, and with sslnegotiation=direct insists on it
 	}

@@ -20,15 +20,16 @@ type Forward struct {
 // ServeConn dials a target and carries bytes both ways until both sides have
 // ended.
 func (f *Forward) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
-	m, err := meet(c, f.Targets.dialer.Load())
+	m, err := meet(c, f.Targets.startTLS())
 	if err != nil {
 		return err
 	}
-	target, err := f.Targets.dial(m.context(ctx))
+	target, release, err := f.Targets.dial(m.context(ctx))
 	if err != nil {
 		m.refused(err)
 		return err
 	}
+	defer release()
 	defer target.Close()
 	c.Annotate(slog.String("target", target.Endpoint()))
 	client, to, err := m.introduce(ctx, target)

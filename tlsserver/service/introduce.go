@@ -3,6 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -24,10 +25,11 @@ type meeting struct {
 	introduction *starttls.Introduction // nil: there was no dialogue
 }
 
-// meet hears what the client says before its target is dialled with to.
-func meet(c *tlsserver.Conn, to *tlsclient.Dialer) (*meeting, error) {
+// meet hears what the client says before its target is dialled, which is asked
+// for TLS in the protocol to; empty: in none.
+func meet(c *tlsserver.Conn, to string) (*meeting, error) {
 	m := &meeting{client: c}
-	protocol := cmp.Or(c.StartTLS(), to.StartTLS)
+	protocol := cmp.Or(c.StartTLS(), to)
 	if protocol == "" {
 		return m, nil
 	}
@@ -35,7 +37,7 @@ func meet(c *tlsserver.Conn, to *tlsclient.Dialer) (*meeting, error) {
 	defer c.SetDeadline(time.Time{})
 	var err error
 	m.introduction, err = starttls.Meet(protocol, c, starttls.Upgrades{
-		Client: c.StartTLS() != "", Target: to.StartTLS != "", Version: c.StartTLSVersion(),
+		Client: c.StartTLS() != "", Target: to != "", Version: c.StartTLSVersion(),
 	})
 	if wire.IsTimeout(err) {
 		err = tlsserver.WithReason(reason.Timeout("login"), err)
@@ -56,6 +58,9 @@ func (m *meeting) refused(err error) {
 	if m.introduction == nil {
 		return
 	}
+	if tried, ok := errors.AsType[*triedError](err); ok {
+		err = tried.errs[len(tried.errs)-1]
+	}
 	m.client.SetWriteDeadline(time.Now().Add(introductionTimeout))
 	m.introduction.Tell(err)
 }
@@ -75,7 +80,7 @@ func (m *meeting) introduce(ctx context.Context, target *tlsclient.Conn) (client
 	})
 	if err != nil {
 		m.refused(err)
-		return nil, nil, unreached(fmt.Errorf("begin with %s: %w", target.Endpoint(), err))
+		return nil, nil, notIntroduced(target, err)
 	}
 	if v := m.introduction.Version(); v != "" {
 		m.client.SetStartTLSVersion(v)
@@ -83,6 +88,15 @@ func (m *meeting) introduce(ctx context.Context, target *tlsclient.Conn) (client
 	m.client.SetDeadline(time.Time{})
 	target.SetDeadline(time.Time{})
 	return readFrom(m.client, fromClient), readFrom(target, fromTarget), nil
+}
+
+// notIntroduced says that an error is the target's, not the client's.
+func notIntroduced(target *tlsclient.Conn, err error) error {
+	why := reason.Failed
+	if failed, ok := errors.AsType[*tlsclient.Error](err); ok {
+		why = failed.Reason
+	}
+	return tlsserver.WithReason(reason.Target(why), fmt.Errorf("begin with %s: %w", target.Endpoint(), err))
 }
 
 // An introduced side is read through what knows how its stream goes on.
