@@ -70,9 +70,11 @@ func TestATargetThatDoesNotGreetDoesNotHoldUpTheEnd(t *testing.T) {
 func TestATargetThatIsNoneOfTheProtocol(t *testing.T) {
 	s, target, client := startTLSTunnel(t, "smtp", "STARTTLS\r\n")
 	io.WriteString(target, "SSH-2.0-x\r\n")
+	target.(*net.TCPConn).CloseWrite()
 	if got, err := io.ReadAll(client); len(got) > 0 || err != nil {
 		t.Errorf("the client reads %q, %v; want a clean close", got, err)
 	}
+	client.Close()
 	if e := s.WaitEnded(); e.Reason != "target:failed" || !strings.Contains(e.Err.Error(), `the server says "SSH-2.0-x"`) {
 		t.Errorf("reason %q (%v)", e.Reason, e.Err)
 	}
