@@ -2,6 +2,7 @@ package starttls
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"io"
@@ -131,7 +132,7 @@ func acceptMySQL(s *Server, c io.ReadWriter) (Accepted, error) {
 	}
 	if n != mySSLRequest || capabilities&mySSL == 0 {
 		_, err := c.Write(mysqlError(2, myInsecure, "Connections using insecure transport are prohibited"))
-		return Accepted{}, cmpErr(err, notTLS("the client logs in without TLS"))
+		return Accepted{}, cmp.Or(err, notTLS("the client logs in without TLS"))
 	}
 	_, err := io.ReadFull(c, make([]byte, mySSLRequest-4))
 	return Accepted{}, cut(err)

@@ -1,6 +1,7 @@
 package starttls
 
 import (
+	"cmp"
 	"encoding/binary"
 	"io"
 )
@@ -53,7 +54,7 @@ func acceptPostgres(s *Server, c io.ReadWriter) (Accepted, error) {
 		case length == 16 && code == pgCancelRequest:
 			return s.cancel(c, head)
 		case length > 8 && code>>16 == 3:
-			return Accepted{}, cmpErr(write(c, pgRefusal), notTLS("the client begins without TLS"))
+			return Accepted{}, cmp.Or(write(c, pgRefusal), notTLS("the client begins without TLS"))
 		default:
 			return Accepted{}, notTLS("the client begins with %x: want an SSLRequest", head)
 		}
@@ -70,14 +71,6 @@ func (s *Server) cancel(c io.Reader, head []byte) (Accepted, error) {
 		return Accepted{}, cut(err)
 	}
 	return Accepted{Cancel: request}, nil
-}
-
-// cmpErr is the first of two errors that is one.
-func cmpErr(first, second error) error {
-	if first != nil {
-		return first
-	}
-	return second
 }
 
 func requestPostgres(_ *Client, rw io.ReadWriter) ([]byte, error) {
