@@ -40,6 +40,19 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, c.wrap("write to", err)
 }
 
+// ReadFrom sends what r has, to its end. It makes io.Copy use buffers that are
+// kept for others; from one plain connection to another, of this package or of
+// tlsserver, Linux moves the bytes by itself (splice).
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if n, err, ok := c.stream.Take(r); ok {
+		return n, c.wrap("write to", err)
+	}
+	return wire.Copy(c, r)
+}
+
+// WriteTo gives w what the server sends, to its end, as ReadFrom.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) { return c.stream.CopyTo(w, c) }
+
 func (c *Conn) wrap(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err

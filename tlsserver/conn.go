@@ -2,6 +2,7 @@ package tlsserver
 
 import (
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -40,11 +41,12 @@ type Conn struct {
 	established atomic.Bool
 
 	mu       sync.Mutex
-	abortWhy Reason        // why the server ended it; guarded by mu, as all below
-	refusal  error         // what that was, when a new trust value was the cause
-	over     bool          // aborted, or served
-	attrs    []slog.Attr   // what the service adds to the log
-	done     chan struct{} // closed once it is over; made on first use
+	abortWhy Reason               // why the server ended it; guarded by mu, as all below
+	refusal  error                // what that was, when a new trust value was the cause
+	over     bool                 // aborted, or served
+	attrs    []slog.Attr          // what the service adds to the log
+	done     chan struct{}        // closed once it is over; made on first use
+	after    map[*func()]struct{} // to be called once it is over
 	closing  sync.Once
 
 	handedOut atomic.Bool // Server.Listener has given it to another server
@@ -111,6 +113,26 @@ func (c *Conn) Write(b []byte) (int, error) {
 		c.server.observeData(c, Sent, b[:n])
 	}
 	return n, err
+}
+
+// ReadFrom sends what r has, to its end. It makes io.Copy use buffers that are
+// kept for others; from one plain connection to another, of this package or of
+// tlsclient, Linux moves the bytes by itself (splice).
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if !c.server.observesData() {
+		if n, err, ok := c.stream.Take(r); ok {
+			return n, err
+		}
+	}
+	return wire.Copy(c, r)
+}
+
+// WriteTo gives w what the peer sends, to its end, as ReadFrom.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	if c.server.observesData() {
+		return wire.Copy(w, c)
+	}
+	return c.stream.CopyTo(w, c)
 }
 
 // CloseWrite ends the sending side: in TLS with close_notify and FIN, on plain
@@ -244,6 +266,32 @@ func (c *Conn) finishLocked() {
 		close(c.done)
 	}
 	c.over = true
+	for f := range c.after {
+		go (*f)()
+	}
+	c.after = nil
+}
+
+// afterOver calls f in a goroutine of its own once the connection must end, or
+// has. stop reports whether it has kept it from that.
+func (c *Conn) afterOver(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		go f()
+		return func() bool { return false }
+	}
+	if c.after == nil {
+		c.after = make(map[*func()]struct{})
+	}
+	c.after[&f] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waiting := c.after[&f]
+		delete(c.after, &f)
+		return waiting
+	}
 }
 
 // cause is the error that an end is told with: why the peer was refused, else

@@ -465,3 +465,7 @@ func (x connContext) Err() error {
 		return nil // the end of Serve's ctx ends this one a moment later
 	}
 }
+
+// AfterFunc is what package context looks for: it would wait for the end in a
+// goroutine otherwise.
+func (x connContext) AfterFunc(f func()) (stop func() bool) { return x.c.afterOver(f) }

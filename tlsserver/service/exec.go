@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tcps/internal/reason"
+	"tcps/internal/wire"
 	"tcps/tlsserver"
 )
 
@@ -188,7 +189,7 @@ func (e *Exec) failed(err error) error {
 // read all the same, so that the peer's end is noticed.
 func feed(stdin *os.File, c *tlsserver.Conn, end context.CancelCauseFunc) {
 	unwanted := false
-	err := copyPooled(writerFunc(func(b []byte) (int, error) {
+	_, err := wire.Copy(writerFunc(func(b []byte) (int, error) {
 		if !unwanted {
 			_, err := stdin.Write(b)
 			unwanted = err != nil
@@ -211,7 +212,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 // deliver gives the peer what the program writes. When the peer is gone, so must
 // be the program.
 func deliver(c *tlsserver.Conn, stdout *os.File, end context.CancelCauseFunc) {
-	if err := copyPooled(c, struct{ io.Reader }{stdout}); err != nil && !errors.Is(err, os.ErrClosed) {
+	if _, err := wire.Copy(c, struct{ io.Reader }{stdout}); err != nil && !errors.Is(err, os.ErrClosed) {
 		end(err)
 	}
 }

@@ -30,11 +30,12 @@ func (f *Forward) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
 		return err
 	}
 	defer release()
-	defer target.Close()
 	c.Annotate(slog.String("target", target.Endpoint()))
-	client, to, err := m.introduce(ctx, target)
+	defer context.AfterFunc(ctx, target.Abort)()
+	client, to, err := m.introduce(target)
 	if err != nil {
+		target.Close()
 		return err
 	}
-	return relay(ctx, client, to)
+	return relay(client, to)
 }

@@ -67,11 +67,10 @@ func (m *meeting) refused(err error) {
 
 // introduce tells both sides what they have missed. It returns them as they are
 // to be relayed.
-func (m *meeting) introduce(ctx context.Context, target *tlsclient.Conn) (client, to side, err error) {
+func (m *meeting) introduce(target *tlsclient.Conn) (client, to side, err error) {
 	if m.introduction == nil {
 		return m.client, target, nil
 	}
-	defer context.AfterFunc(ctx, target.Abort)()
 	deadline := time.Now().Add(introductionTimeout)
 	m.client.SetDeadline(deadline)
 	target.SetDeadline(deadline)
@@ -106,6 +105,9 @@ type introduced struct {
 }
 
 func (i introduced) Read(b []byte) (int, error) { return i.r.Read(b) }
+
+// ReadFrom is the side's own.
+func (i introduced) ReadFrom(r io.Reader) (int64, error) { return i.side.(io.ReaderFrom).ReadFrom(r) }
 
 func readFrom(s side, r io.Reader) side {
 	if r == io.Reader(s) {
