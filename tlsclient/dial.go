@@ -85,6 +85,10 @@ type Dialer struct {
 	// LocalAddr is the address to connect from; the zero value: any.
 	LocalAddr netip.Addr
 
+	// Preamble is sent before anything else, TLS included: a PROXY header, for
+	// instance.
+	Preamble []byte
+
 	// Resolver finds the addresses of a host; all are tried (RFC 8305). Nil: the
 	// system does both.
 	Resolver Resolver
@@ -157,6 +161,10 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
+	if err := d.sendPreamble(ctx, raw); err != nil {
+		raw.Close()
+		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
+	}
 	if e.TLS() {
 		err := d.startTLS(ctx, c)
 		if err == nil {
@@ -169,6 +177,19 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	}
 	raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
 	return c, nil
+}
+
+// sendPreamble waits no longer than ctx for a peer that takes nothing.
+func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
+	if len(d.Preamble) == 0 {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, raw.Abort)
+	_, err := raw.Write(d.Preamble)
+	if !stop() {
+		return ctx.Err()
+	}
+	return err
 }
 
 func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {

@@ -52,7 +52,7 @@ func (s *Server) acceptFor(h *handOver) error {
 	stop := context.AfterFunc(h.ctx, func() { h.inner.Close() })
 	defer stop()
 	return s.accept(context.Background(), h.inner, func(nc net.Conn) {
-		c := newConn(s, nc, true)
+		c := newConn(s, nc, terminated)
 		if !s.addConn(c) {
 			nc.Close()
 			return

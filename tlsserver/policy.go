@@ -109,19 +109,9 @@ func matcher(kind RuleKind, value string) (func(*Identity) bool, error) {
 }
 
 func ipMatcher(value string) (func(*Identity) bool, error) {
-	prefix, err := netip.ParsePrefix(value)
+	prefix, err := parsePrefix(value)
 	if err != nil {
-		addr, err := netip.ParseAddr(value)
-		if err != nil {
-			return nil, errors.New("neither an IP address nor a prefix such as 10.0.0.0/8")
-		}
-		prefix = netip.PrefixFrom(addr, addr.BitLen())
-	}
-	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 { // as the addresses of identities are
-		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
-	}
-	if prefix != prefix.Masked() {
-		return nil, fmt.Errorf("the address has bits beyond the prefix: %s is meant, or %s", prefix.Masked(), prefix.Addr())
+		return nil, err
 	}
 	return func(id *Identity) bool {
 		for _, addr := range id.IPAddresses {
@@ -131,6 +121,26 @@ func ipMatcher(value string) (func(*Identity) bool, error) {
 		}
 		return false
 	}, nil
+}
+
+// parsePrefix reads an address or a prefix. IPv4 within IPv6 is IPv4, as it is
+// in the addresses that are compared with it.
+func parsePrefix(value string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(value)
+	if err != nil {
+		addr, err := netip.ParseAddr(value)
+		if err != nil || addr.Zone() != "" {
+			return netip.Prefix{}, errors.New("neither an IP address nor a prefix such as 10.0.0.0/8")
+		}
+		prefix = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
+	if prefix != prefix.Masked() {
+		return netip.Prefix{}, fmt.Errorf("the address has bits beyond the prefix: %s is meant, or %s", prefix.Masked(), prefix.Addr())
+	}
+	return prefix, nil
 }
 
 func pinMatcher(value string) (func(*Identity) bool, error) {

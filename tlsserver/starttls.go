@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tcps/internal/starttls"
-	"tcps/internal/wire"
 )
 
 // errPlainCancel: a Listener's connections are all TLS.
@@ -40,9 +39,7 @@ func (s *Server) startTLS(c *Conn) error {
 	accepted, err := dialogue.Accept(raw)
 	switch {
 	case err != nil:
-		if wire.IsTimeout(err) {
-			raw.SetLinger(0)
-		}
+		c.told = true
 		return err
 	case accepted.Cancel != nil:
 		c.cancelInPlain(accepted.Cancel)
@@ -58,6 +55,7 @@ func (s *Server) startTLS(c *Conn) error {
 func (c *Conn) cancelInPlain(request []byte) {
 	c.stream.Raw.EndAfter(request)
 	c.stream.Raw.SetDeadline(time.Time{})
+	c.layer = plain
 	c.stream.TLS = nil // before established is set: who looks at TLS looks at that first
 	c.Annotate(slog.String("cancel", "plain"))
 	c.established.Store(true)

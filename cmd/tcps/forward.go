@@ -34,6 +34,14 @@ Examples:
   tcps forward --to-ca ca.pem --to-cert me.pem --to-key me.key :8443 db:8443
   tcps forward --balance first --to-check tls :8443 db1:8443 db2:8443
 
+Routes lead clients elsewhere by the server name that they ask for, or by their
+application protocol; with routes TO may be left out. With --passthrough TLS is
+not terminated: the target has the certificate.
+
+  tcps forward --route db.example.org=tcp://10.0.0.5:5432 :8443 tcp://10.0.0.6:80
+  tcps forward --passthrough --route '*.example.org=tcp://10.0.0.5:443' :443
+  tcps forward --proxy-in 10.0.0.0/8 --proxy-out v2 :8443 tcp://127.0.0.1:8080
+
 --starttls is for clients that begin in plain and then ask for TLS; one that does
 not is told so, and reaches nobody. libpq before version 17 cancels a query on a
 plain connection of its own: --starttls-cancel plain passes such requests on, 16
@@ -51,7 +59,7 @@ func (p *program) forwardCommand() *cli.Command {
 		Usage:     "a tunnel: terminate TLS, originate it, re-encrypt, or relay",
 		UsageText: forwardUsage,
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureForward) },
-		Flags:     slices.Concat(targetFlags(), networkFlags(targetCategory), startTLSFlags(), serverFlags()),
+		Flags:     slices.Concat(targetFlags(), networkFlags(targetCategory), routeFlags(), []cli.Flag{proxyOutFlag()}, startTLSFlags(), serverFlags()),
 	}
 }
 
@@ -73,31 +81,39 @@ func targetFlags() []cli.Flag {
 
 // configureForward reads FROM and TO, and makes the tunnel.
 func (p *program) configureForward(c *cli.Context, s *serving) error {
-	if c.Args().Len() < 2 {
+	routed := len(list(c, "route"))+len(list(c, "route-alpn")) > 0
+	if c.Args().Len() < 2 && (c.Args().Len() == 0 || !routed) {
 		return misuse("for instance: tcps forward tcps://:8443 tcp://127.0.0.1:5432", "tcps forward needs two endpoints, FROM and TO")
 	}
-	s.name = "forward"
+	s.name, s.passthrough = "forward", c.Bool("passthrough")
 	if err := s.readEndpoints(c, "FROM", c.Args().Slice()[:1]); err != nil {
 		return err
 	}
-	to, err := targetsOf(c.Args().Slice()[1:], s.endpoints[0])
+	to, err := s.targetsOf(c.Args().Slice()[1:])
 	if err != nil {
 		return err
 	}
-	if err := configureStartTLS(c, s, to); err != nil {
+	t := &tunnel{serving: s, flags: c}
+	if t.forward.ProxyOut, err = proxyOutOf(c); err != nil {
 		return err
 	}
-	targets, err := s.balanced(c, to)
-	if err != nil {
+	if len(to) > 0 {
+		if t.forward.Targets, err = t.add(to); err != nil {
+			return err
+		}
+	}
+	if err := t.readRoutes(); err != nil {
 		return err
 	}
-	s.dialling = &dialling{log: s.log, lifetimes: s.lifetimes, set: targets.SetDialer}
-	if err := s.dialling.read(c, p, to); err != nil {
+	if err := configureStartTLS(c, s, t.endpoints); err != nil {
 		return err
 	}
-	s.background = append(s.background, targets.Run)
-	s.server.Handler = &service.Forward{Targets: targets}
-	for _, e := range to {
+	s.dialling = &dialling{log: s.log, lifetimes: s.lifetimes, set: t.setDialer}
+	if err := s.dialling.read(c, p, t.endpoints); err != nil {
+		return err
+	}
+	s.server.Handler = &t.forward
+	for _, e := range t.endpoints {
 		if !e.TLS() && !e.Local() {
 			s.say(func() {
 				s.log.Warn("the target is plain and on another machine: what is said on the way can be read and changed", "target", e.String())
@@ -108,7 +124,8 @@ func (p *program) configureForward(c *cli.Context, s *serving) error {
 }
 
 // targetsOf reads the endpoints that a tunnel leads to.
-func targetsOf(args []string, from endpoint.Endpoint) ([]endpoint.Endpoint, error) {
+func (s *serving) targetsOf(args []string) ([]endpoint.Endpoint, error) {
+	from := s.endpoints[0]
 	var targets []endpoint.Endpoint
 	for _, arg := range args {
 		e, err := dialledEndpoint(arg)
@@ -119,6 +136,10 @@ func targetsOf(args []string, from endpoint.Endpoint) ([]endpoint.Endpoint, erro
 			return nil, misuse("name each target once", "the target %s is given twice", e)
 		case leadsTo(e, from):
 			return nil, misuse("listen elsewhere, or name another target", "%s leads to %s: the tunnel would connect to itself", from, e)
+		case s.passthrough && e.TLS():
+			plain := e
+			plain.Scheme = map[string]string{endpoint.TCPS: endpoint.TCP, endpoint.UnixS: endpoint.Unix}[e.Scheme]
+			return nil, misuse("bytes are handed on as they come: write "+plain.String(), "the target %s with --passthrough would be TLS within TLS", e)
 		}
 		targets = append(targets, e)
 	}

@@ -27,10 +27,10 @@ func (s *serving) readEndpoints(c *cli.Context, what string, listen []string) er
 		}
 		s.endpoints = append(s.endpoints, e)
 	}
-	if s.secure() {
-		return nil
+	if err := s.checkPassthrough(c); err != nil || s.secure() || s.passthrough {
+		return err
 	}
-	for _, flag := range []string{"cert", "key", "min", "max", "tls12-ciphers", "no-tickets", "alpn", "alpn-required", "strict-sni", "local", "for", "acme", "acme-on-demand"} {
+	for _, flag := range append([]string{"route", "route-alpn"}, certificateFlags...) {
 		if c.IsSet(flag) {
 			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s, but no listener speaks TLS", flag)
 		}
@@ -51,9 +51,10 @@ func (s *serving) checkPlain(c *cli.Context, e endpoint.Endpoint) error {
 	return nil
 }
 
+// secure reports whether TLS ends here.
 func (s *serving) secure() bool {
 	for _, e := range s.endpoints {
-		if e.TLS() {
+		if e.TLS() && !s.passthrough {
 			return true
 		}
 	}

@@ -120,7 +120,7 @@ func serverFlags() []cli.Flag {
 		stateFlag(),
 		logFlag(),
 		boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-	}, slices.Concat(trustFlags(), passphraseFlags(), managedFlags())...)
+	}, slices.Concat(proxyInFlags(), trustFlags(), passphraseFlags(), managedFlags())...)
 }
 
 func maxHandshakesFlag() cli.Flag {
@@ -138,6 +138,8 @@ type serving struct {
 	drain     time.Duration // negative: no limit
 	log       *slog.Logger
 	lifetimes *lifetimes
+
+	passthrough bool // TLS is not terminated
 
 	dialling   *dialling               // of a tunnel; nil: nothing is dialled
 	background []func(context.Context) // runs as long as is served
@@ -288,10 +290,13 @@ func serverOf(c *cli.Context) (*tlsserver.Server, error) {
 	if c.IsSet("max-handshakes") {
 		s.Limits.MaxHandshakes = countOf(c, "max-handshakes")
 	}
-	if s.RequireALPN && len(s.NextProtos) == 0 {
+	if s.RequireALPN && len(s.NextProtos)+len(list(c, "route-alpn")) == 0 {
 		return nil, misuse("name the protocols: --alpn PROTOCOL", "--alpn-required without --alpn")
 	}
 	var err error
+	if s.ProxyProtocol, err = proxyInOf(c); err != nil {
+		return nil, err
+	}
 	if s.MinVersion, err = tlsVersion(c, "min"); err != nil {
 		return nil, err
 	}
@@ -328,8 +333,11 @@ func (s *serving) run(ctx context.Context, listeners []listening, signals <-chan
 	served := make(chan error, len(listeners))
 	for _, l := range listeners {
 		serve := s.server.Serve
-		if !l.endpoint.TLS() {
+		switch {
+		case !l.endpoint.TLS():
 			serve = s.server.ServePlain
+		case s.passthrough:
+			serve = s.server.ServePassthrough
 		}
 		go func() { served <- serve(ctx, l) }()
 	}

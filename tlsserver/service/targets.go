@@ -32,6 +32,10 @@ type Targets struct {
 	// CheckEvery is the time between two checks. 0 or less: 5 s.
 	CheckEvery time.Duration
 
+	// CheckPreamble is what checks send first: where targets expect a PROXY
+	// header, LocalProxyHeader.
+	CheckPreamble []byte
+
 	// ResolveEvery is how long the addresses of a host count as current; after a
 	// failed dial they are looked up anew at once. A host that no longer resolves
 	// keeps its last addresses. 0: 30 s; negative: they are looked up at each
@@ -104,9 +108,9 @@ func (t *Targets) SetDialer(d *tlsclient.Dialer) {
 // startTLS is the protocol in which targets are asked for TLS; empty: none.
 func (t *Targets) startTLS() string { return (*t.dialers.Load())[0].StartTLS }
 
-// dial connects to a target; release is to be called when the connection has
-// ended.
-func (t *Targets) dial(ctx context.Context) (c *tlsclient.Conn, release func(), err error) {
+// dial connects to a target, and first of all sends it the preamble; release is
+// to be called when the connection has ended.
+func (t *Targets) dial(ctx context.Context, preamble []byte) (c *tlsclient.Conn, release func(), err error) {
 	dialers := *t.dialers.Load()
 	var failed triedError
 	for len(failed.members) < len(t.endpoints) {
@@ -114,7 +118,9 @@ func (t *Targets) dial(ctx context.Context) (c *tlsclient.Conn, release func(), 
 		if !ok {
 			break
 		}
-		c, err := t.connect(ctx, dialers[a.member], t.endpoints[a.member])
+		d := *dialers[a.member]
+		d.Preamble = preamble
+		c, err := t.connect(ctx, &d, t.endpoints[a.member])
 		switch {
 		case err == nil:
 			t.tellBack(a.member, t.pool.done(a))
