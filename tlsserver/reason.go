@@ -1,7 +1,6 @@
 package tlsserver
 
 import (
-	"errors"
 	"io"
 
 	"tcps/internal/reason"
@@ -50,7 +49,7 @@ func (c *Conn) whyNoHandshake(err error) Reason {
 	}
 	why := reason.Of(err, waiting)
 	switch {
-	case !c.hello && (why == reason.Done || errors.Is(err, io.ErrUnexpectedEOF) || why == reason.Reset):
+	case !c.hello && (why == reason.Done || err == io.ErrUnexpectedEOF || why == reason.Reset):
 		return reason.ClosedBeforeHello
 	case why == reason.Done, err == io.ErrUnexpectedEOF:
 		return reason.Truncated

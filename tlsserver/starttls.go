@@ -3,6 +3,7 @@ package tlsserver
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"time"
 
@@ -38,6 +39,8 @@ func (s *Server) startTLS(c *Conn) error {
 	}
 	accepted, err := dialogue.Accept(raw)
 	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return WithReason(ReasonClosedBeforeHello, err)
 	case err != nil:
 		c.told = true
 		return err
