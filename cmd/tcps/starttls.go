@@ -31,6 +31,9 @@ func configureStartTLS(c *cli.Context, s *serving, to []endpoint.Endpoint) error
 	if front != "" && back != "" && front != back {
 		return misuse("a tunnel carries one protocol", "--starttls %s with --to-starttls %s", front, back)
 	}
+	if front != "" && c.Bool("passthrough") {
+		return misuse("leave one out", "--starttls with --passthrough: the TLS that it leads to would end here")
+	}
 	isPlain := func(e endpoint.Endpoint) bool { return !e.TLS() }
 	if front != "" && slices.ContainsFunc(s.endpoints, isPlain) {
 		return misuse("listen on tcps:// or unixs://", "--starttls leads to TLS, and FROM is plain")
