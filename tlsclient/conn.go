@@ -22,6 +22,8 @@ type Conn struct {
 	stream    wire.Stream
 	endpoint  string
 	untrusted error // set before the handshake ends
+	startTLS  string
+	greeting  []byte
 }
 
 // Read reads what the server sent; io.EOF is its clean end. With TLS 1.3 a

@@ -73,6 +73,11 @@ type Dialer struct {
 	// NextProtos are the application protocols to offer (RFC 7301).
 	NextProtos []string
 
+	// StartTLS is the protocol in which the server is asked for TLS, in plain:
+	// postgres, mysql, smtp, imap, pop3 or ldap. Timeout bounds that too. Dial
+	// refuses others, and plain endpoints. Empty: TLS from the first byte.
+	StartTLS string
+
 	// Network restricts TCP to tcp4 or tcp6; others are refused by Dial. Empty
 	// or tcp: both are raced against each other (RFC 8305).
 	Network string
@@ -142,6 +147,9 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 }
 
 func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
+	if err := d.checkStartTLS(e); err != nil {
+		return nil, &Error{Op: "dial", Endpoint: e.String(), Reason: reason.Failed, Err: err}
+	}
 	if timeout := d.timeout(); timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
@@ -158,7 +166,11 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
 	}
 	if e.TLS() {
-		if err := d.handshake(ctx, c, e); err != nil {
+		err := d.startTLS(ctx, c)
+		if err == nil {
+			err = d.handshake(ctx, c, e)
+		}
+		if err != nil {
 			raw.Close()
 			return nil, err
 		}

@@ -34,6 +34,9 @@ type Conn struct {
 	challenge bool // the ClientHello is an ACME challenge; as sni
 	internal  bool // the server's own, to itself (Prove)
 
+	told     bool   // the client was answered, in plain; as sni
+	startTLS string // the protocol by whose dialogue TLS began; as sni
+
 	trust *trust // that the handshake began under
 
 	slot     *slot     // for admission, until the handshake has ended
@@ -204,7 +207,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.stream.SetWriteDea
 // TLS is what was negotiated; nil on plain connections and before the
 // handshake has ended.
 func (c *Conn) TLS() *tls.ConnectionState {
-	if c.stream.TLS == nil || !c.established.Load() {
+	if !c.established.Load() || c.stream.TLS == nil {
 		return nil
 	}
 	cs := c.stream.TLS.ConnectionState()

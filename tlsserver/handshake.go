@@ -36,7 +36,7 @@ func (s *Server) handshake(c *Conn) error {
 		c.stream.Raw.SetDeadline(c.deadline)
 	}
 	if err := c.shake(proxied); err != nil {
-		if wire.IsTimeout(err) || !c.hello {
+		if wire.IsTimeout(err) || !c.hello && !c.told {
 			// Nothing was said that the peer could miss: it is gone at once.
 			c.stream.Raw.SetLinger(0)
 		}
@@ -64,6 +64,9 @@ func (c *Conn) shake(proxied bool) error {
 	}
 	switch c.layer {
 	case terminated:
+		if err := c.server.startTLS(c); err != nil || c.stream.TLS == nil {
+			return err
+		}
 		return c.stream.TLS.Handshake()
 	case passedOn:
 		return c.peekHello()
@@ -114,6 +117,9 @@ var alertNoApplicationProtocol = []byte{21, 3, 3, 0, 2, 2, 120}
 // tlsConfig is the crypto/tls side of a trust value.
 func (s *Server) tlsConfig(t *Trust) (*tls.Config, error) {
 	if err := s.checkVersions(); err != nil {
+		return nil, err
+	}
+	if err := s.checkStartTLS(); err != nil {
 		return nil, err
 	}
 	suites, err := s.tls12CipherSuites()

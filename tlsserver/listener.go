@@ -74,6 +74,10 @@ func (s *Server) prepare(h *handOver, c *Conn) {
 	if err = s.handshake(c); err != nil {
 		return
 	}
+	if c.stream.TLS == nil {
+		err = errPlainCancel
+		return
+	}
 	s.observe(Established{Conn: c})
 	c.handedOut.Store(true)
 	select {

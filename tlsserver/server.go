@@ -75,6 +75,18 @@ type Server struct {
 	NextProtos  []string
 	RequireALPN bool
 
+	// StartTLS is the protocol whose clients begin in plain and ask for TLS:
+	// postgres, mysql, smtp, imap, pop3 or ldap. Serve and SetTrust refuse
+	// others. Until then a client is given nothing but answers that it has to
+	// ask. HandshakeTimeout bounds that too. Empty: TLS from the first byte.
+	StartTLS string
+
+	// StartTLSCancelPlain gives the Handler the CancelRequests that PostgreSQL's
+	// libpq sent in plain before version 17: 16 bytes, and then the end. TLS()
+	// is nil then, and no rule for clients applies; whoever may connect can
+	// send one, and has to guess a key of 32 bits to hit a query.
+	StartTLSCancelPlain bool
+
 	// ProxyProtocol says which connections begin with a PROXY header that names
 	// the client. Nil: none do.
 	ProxyProtocol *ProxyProtocol
@@ -96,6 +108,7 @@ type Server struct {
 	trust     atomic.Pointer[trust]
 	tickets   ticketKeys
 	admission admission
+	version   atomic.Pointer[string] // see Conn.SetStartTLSVersion
 
 	mu        sync.Mutex
 	state     state                      // guarded by mu, as all below
@@ -161,8 +174,13 @@ func (s *Server) serve(ctx context.Context, l net.Listener, layer layer) error {
 	if s.Handler == nil {
 		return errors.New("tlsserver: no Handler")
 	}
-	if layer == terminated && s.trust.Load() == nil {
-		return ErrNoTrust
+	if layer == terminated {
+		if s.trust.Load() == nil {
+			return ErrNoTrust
+		}
+		if err := s.checkStartTLS(); err != nil {
+			return err
+		}
 	}
 	err := s.accept(ctx, l, func(nc net.Conn) { s.start(ctx, nc, layer) })
 	if ctx.Err() != nil {

@@ -40,7 +40,7 @@ func (d *dialling) read(c *cli.Context, p *program, to []endpoint.Endpoint) erro
 	if err := checkTargets(c, to); err != nil {
 		return err
 	}
-	d.base = tlsclient.Dialer{ServerName: c.String("to-name"), Timeout: durationOf(c, "connect-timeout")}
+	d.base = tlsclient.Dialer{ServerName: c.String("to-name"), Timeout: durationOf(c, "connect-timeout"), StartTLS: c.String("to-starttls")}
 	if err := dialNetwork(c, &d.base); err != nil {
 		return err
 	}

@@ -29,6 +29,7 @@ if it is not. When all are out they are tried all the same.
 Examples:
   tcps forward :8443 tcp://127.0.0.1:5432          TLS for a service that has none
   tcps forward tcp://127.0.0.1:5432 db:8443        plain on this machine, TLS to another one
+  tcps forward --starttls postgres :5433 tcp://127.0.0.1:5432
   tcps forward --client-ca ca.pem --allow-cn billing :8443 unix:///run/db.sock
   tcps forward --to-ca ca.pem --to-cert me.pem --to-key me.key :8443 db:8443
   tcps forward --balance first --to-check tls :8443 db1:8443 db2:8443
@@ -40,6 +41,11 @@ not terminated: the target has the certificate.
   tcps forward --route db.example.org=tcp://10.0.0.5:5432 :8443 tcp://10.0.0.6:80
   tcps forward --passthrough --route '*.example.org=tcp://10.0.0.5:443' :443
   tcps forward --proxy-in 10.0.0.0/8 --proxy-out v2 :8443 tcp://127.0.0.1:8080
+
+--starttls is for clients that begin in plain and then ask for TLS; one that does
+not is told so, and reaches nobody. libpq before version 17 cancels a query on a
+plain connection of its own: --starttls-cancel plain passes such requests on, 16
+bytes and nothing else, from whoever may connect; rules for clients do not apply.
 
 Certificates, rules for clients, limits and signals are those of "tcps serve".
 The files of --to-… are read anew like the others.
@@ -53,7 +59,7 @@ func (p *program) forwardCommand() *cli.Command {
 		Usage:     "a tunnel: terminate TLS, originate it, re-encrypt, or relay",
 		UsageText: forwardUsage,
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureForward) },
-		Flags:     slices.Concat(targetFlags(), networkFlags(targetCategory), routeFlags(), []cli.Flag{proxyOutFlag()}, serverFlags()),
+		Flags:     slices.Concat(targetFlags(), networkFlags(targetCategory), routeFlags(), []cli.Flag{proxyOutFlag()}, startTLSFlags(), serverFlags()),
 	}
 }
 
@@ -97,6 +103,9 @@ func (p *program) configureForward(c *cli.Context, s *serving) error {
 		}
 	}
 	if err := t.readRoutes(); err != nil {
+		return err
+	}
+	if err := configureStartTLS(c, s, t.endpoints); err != nil {
 		return err
 	}
 	s.dialling = &dialling{log: s.log, lifetimes: s.lifetimes, set: t.setDialer}

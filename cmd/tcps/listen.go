@@ -121,7 +121,12 @@ func (s *serving) announce(c *cli.Context, listeners []listening, local bool) {
 			return
 		}
 		address := reachable(l.endpoint)
-		s.log.Info("try", "openssl", fmt.Sprintf("openssl s_client -connect %s -CAfile %s", withoutZone(address), terminal.ShellWord(rootFile(dir))))
+		command := fmt.Sprintf("openssl s_client -connect %s -CAfile %s", withoutZone(address), terminal.ShellWord(rootFile(dir)))
+		if protocol := s.server.StartTLS; protocol != "" {
+			s.log.Info("try", "openssl", command+" -starttls "+protocol)
+			return
+		}
+		s.log.Info("try", "openssl", command)
 		s.log.Info("try", "tcps", "tcps connect "+address)
 		return
 	}

@@ -39,6 +39,7 @@ type Conn struct {
 
 	reading sync.Mutex   // held by who reads from the socket
 	unread  []byte       // to be read before the socket; guarded by reading
+	noMore  bool         // after unread nothing is read; as unread
 	writing sync.RWMutex // held for reading by who writes to the socket
 
 	mu         sync.Mutex
@@ -71,6 +72,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 		n := copy(b, c.unread)
 		c.unread = c.unread[n:]
 		return n, nil
+	}
+	if c.noMore {
+		return 0, io.EOF
 	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
@@ -138,6 +142,14 @@ func (c *Conn) Unread(b []byte) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	c.unread = append(b[:len(b):len(b)], c.unread...)
+}
+
+// EndAfter makes the next reads return b and then io.EOF, whatever the peer
+// still sends. It keeps b.
+func (c *Conn) EndAfter(b []byte) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.unread, c.noMore = b, true
 }
 
 // errReset is the reset that was met elsewhere.

@@ -65,7 +65,7 @@ func (c *Conn) canSplice() bool {
 func (c *Conn) fill(p *pipe) int {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if len(c.unread) > 0 || c.isClosed() {
+	if len(c.unread) > 0 || c.noMore || c.isClosed() {
 		return 0
 	}
 	raw, err := c.Conn.(syscall.Conn).SyscallConn()

@@ -31,22 +31,33 @@ type Forward struct {
 // ServeConn dials a target and carries bytes both ways until both sides have
 // ended.
 func (f *Forward) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
-	target, release, err := f.dial(ctx, c)
+	targets := cmp.Or(f.Routes.find(c), f.Targets)
+	if targets == nil {
+		return f.Routes.refusal(c)
+	}
+	m, err := meet(c, targets.startTLS())
 	if err != nil {
+		return err
+	}
+	target, release, err := f.dial(m.context(ctx), c, targets)
+	if err != nil {
+		m.refused(err)
 		return err
 	}
 	defer release()
 	c.Annotate(slog.String("target", target.Endpoint()))
-	return relay(ctx, c, target)
+	defer context.AfterFunc(ctx, target.Abort)()
+	client, to, err := m.introduce(target)
+	if err != nil {
+		target.Close()
+		return err
+	}
+	return relay(client, to)
 }
 
-// dial connects to where the client's route leads; release is to be called when
-// the connection has ended.
-func (f *Forward) dial(ctx context.Context, c *tlsserver.Conn) (target *tlsclient.Conn, release func(), err error) {
-	targets := cmp.Or(f.Routes.find(c), f.Targets)
-	if targets == nil {
-		return nil, nil, f.Routes.refusal(c)
-	}
+// dial connects to one of the targets; release is to be called when the
+// connection has ended.
+func (f *Forward) dial(ctx context.Context, c *tlsserver.Conn, targets *Targets) (target *tlsclient.Conn, release func(), err error) {
 	var preamble []byte
 	if f.ProxyOut != 0 {
 		if preamble, err = proxyHeader(f.ProxyOut, c); err != nil {

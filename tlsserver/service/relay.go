@@ -2,7 +2,6 @@ package service
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,10 +41,8 @@ type pump struct {
 
 func newPump(dst, src side) *pump { return &pump{dst: dst, src: src, stopped: make(chan struct{})} }
 
-// relay carries bytes both ways until both sides have ended, or until ctx ends,
-// and closes both.
-func relay(ctx context.Context, client *tlsserver.Conn, target *tlsclient.Conn) error {
-	defer context.AfterFunc(ctx, target.Abort)()
+// relay carries bytes both ways until both sides have ended, and closes both.
+func relay(client, target side) error {
 	there, back := newPump(target, client), newPump(client, target)
 	ends := make(chan error, 2)
 	var work sync.WaitGroup

@@ -105,6 +105,9 @@ func (t *Targets) SetDialer(d *tlsclient.Dialer) {
 	t.dialers.Store(&all)
 }
 
+// startTLS is the protocol in which targets are asked for TLS; empty: none.
+func (t *Targets) startTLS() string { return (*t.dialers.Load())[0].StartTLS }
+
 // dial connects to a target, and first of all sends it the preamble; release is
 // to be called when the connection has ended.
 func (t *Targets) dial(ctx context.Context, preamble []byte) (c *tlsclient.Conn, release func(), err error) {
