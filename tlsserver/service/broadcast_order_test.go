@@ -154,8 +154,12 @@ func TestEveryMemberSeesOneOrderAndNothingIsMissing(t *testing.T) {
 }
 
 // 20 members that never read are put out, 20 others are reset at any moment:
-// the rest misses nothing, and is told of each end once.
+// the rest misses nothing, and is told of each end once. The heap grows by no
+// more than a queue and a longest line for each that does not read, and 32 MiB
+// for the buffers of 240 connections and what the test itself keeps.
 func TestSlowAndResetMembersHarmNobody(t *testing.T) {
+	const bound = 20*(1<<20+64<<10) + 32<<20
+	before := heap()
 	c := gather(t)
 	witness := c.enter()
 	bad := make(map[string]int) // name: how often it was said to have left
@@ -177,23 +181,33 @@ func TestSlowAndResetMembersHarmNobody(t *testing.T) {
 			m.Close()
 		})
 	}
-	left := make(chan map[string]int)
-	go func() { left <- witness.countEnds(bad) }()
+	most := make(chan int64)
+	go func() { most <- witness.countEnds(bad) - before }()
 	checkOrder(t, c.run())
 	resets.Wait()
-	for name, times := range <-left {
+	grown := <-most
+	t.Logf("the heap grew by %d KiB", grown>>10)
+	if grown > bound {
+		t.Errorf("the heap grew by %d bytes, want %d at most", grown, bound)
+	}
+	for name, times := range bad {
 		if times != 1 {
 			t.Errorf("%s was said to have left %d times", name, times)
 		}
 	}
 }
 
-// countEnds reads until all of the members have left.
-func (m *member) countEnds(left map[string]int) map[string]int {
-	for missing := len(left); missing > 0; {
+// countEnds reads until all of the members have left, and returns the most that
+// was in use meanwhile.
+func (m *member) countEnds(left map[string]int) (most int64) {
+	lines := 0
+	for missing := len(left); missing > 0; lines++ {
+		if lines%(linesInAll/8) == 0 {
+			most = max(most, heap())
+		}
 		line, err := m.lines.ReadString('\n')
 		if err != nil {
-			return left
+			return most
 		}
 		name, ok := strings.CutSuffix(line, " left the chat.\n")
 		if _, known := left[name]; ok && known {
@@ -201,5 +215,5 @@ func (m *member) countEnds(left map[string]int) map[string]int {
 			missing--
 		}
 	}
-	return left
+	return most
 }

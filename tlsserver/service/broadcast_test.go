@@ -285,7 +285,7 @@ func heap() int64 {
 }
 
 // Members that never read hold their queues and no more: with 20 of them, and
-// 40 MiB said, that is 20 queues, a longest line for each, and 4 MiB for all else.
+// 10 MiB said, that is 20 queues, a longest line for each, and 4 MiB for all else.
 func TestMembersThatNeverReadHoldNoMoreThanTheirQueues(t *testing.T) {
 	const members, queue, maxLine, rest = 20, 1 << 20, 64 << 10, 4 << 20
 	s := tlstest.NewUnstartedServer(t, &service.Broadcast{Slow: service.DropLines, QueueBytes: queue})
@@ -296,7 +296,7 @@ func TestMembersThatNeverReadHoldNoMoreThanTheirQueues(t *testing.T) {
 	}
 	reader, sender := enterPlain(t, "tcp", s.Addr), enterPlain(t, "tcp", s.Addr)
 	text := strings.Repeat("x", 39) + "\n"
-	const lines = (40 << 20) / 40
+	const lines = (10 << 20) / 40
 	var senders sync.WaitGroup
 	senders.Go(func() {
 		w := bufio.NewWriterSize(sender, 32<<10)
