@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -219,25 +220,51 @@ func TestExecDeliversTheOutputAndTellsTheExitStatus(t *testing.T) {
 	wantEnd(t, s, tlsserver.ReasonFailed, `run "sh": exit status 3`)
 }
 
-func TestExecThatDoesNotReadIsServedToItsEnd(t *testing.T) {
-	for name, line := range map[string]string{
-		"closes its input": `exec <&-; echo started; sleep 0.1; echo end`,
-		"never reads":      `echo started; sleep 0.1; echo end`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, c := call(t, shell(t, line))
-			if got := lineOf(t, c); got != "started" {
-				t.Fatalf("got %q", got)
-			}
-			go io.Copy(c, io.LimitReader(pattern(4), 8<<20)) // more than all buffers hold; ends with the connection
-			if got := readAll(t, c); got != "end\n" {
-				t.Errorf("got %q", got)
-			}
-			c.Close()
-			if e := s.WaitEnded(); e.Reason != tlsserver.ReasonDone {
-				t.Errorf("reason %q, %v", e.Reason, e.Err)
-			}
-		})
+// told is a program that ends when it gets SIGUSR1; it says who it is first.
+const told = `trap 'echo end; exit 0' USR1; echo $$; sleep 1000 >/dev/null 2>&1 & wait`
+
+func tell(t *testing.T, pid string) {
+	t.Helper()
+	n, err := strconv.Atoi(pid)
+	if err == nil {
+		err = syscall.Kill(n, syscall.SIGUSR1)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestExecThatClosesItsInputHoldsUpNobody(t *testing.T) {
+	s, c := call(t, shell(t, `exec <&-; `+told))
+	pid := lineOf(t, c)
+	if n, err := io.Copy(c, io.LimitReader(pattern(4), 32<<20)); err != nil { // more than all buffers hold
+		t.Fatalf("%d bytes sent, then %v", n, err)
+	}
+	tell(t, pid)
+	if got := readAll(t, c); got != "end\n" {
+		t.Errorf("got %q", got)
+	}
+	c.Close()
+	wantEnd(t, s, tlsserver.ReasonDone, "<nil>")
+}
+
+func TestExecThatNeverReadsHoldsBackItsPeerAndIsServedToItsEnd(t *testing.T) {
+	s, c := call(t, shell(t, told))
+	pid := lineOf(t, c)
+	sent := make(chan struct{})
+	go func() {
+		io.Copy(c, io.LimitReader(pattern(5), 1<<30)) // until the connection ends
+		close(sent)
+	}()
+	tell(t, pid)
+	if got := readAll(t, c); got != "end\n" {
+		t.Errorf("got %q", got)
+	}
+	c.Close()
+	<-sent
+	// The client's end depends on where its last write was stuck.
+	if e := s.WaitEnded(); e.Err != nil || e.Conn.BytesRead() > 1<<20 {
+		t.Errorf("reason %q, %v, with %d bytes read", e.Reason, e.Err, e.Conn.BytesRead())
 	}
 }
 
@@ -268,17 +295,48 @@ func TestExecThatOutlivesBothDirectionsIsEnded(t *testing.T) {
 	wantEnd(t, s, tlsserver.ReasonFailed, "still runs")
 }
 
-func TestExecWaitsForASlowPeerAndLosesNothing(t *testing.T) {
-	const size = 32 << 20
-	e := program(t, "head", "-c", fmt.Sprint(size), "/dev/zero")
+// A pipeListener has one connection without any buffer: what is written to it
+// waits until it is read.
+type pipeListener struct{ conns chan net.Conn }
+
+func (l pipeListener) Accept() (net.Conn, error) {
+	c, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+func (l pipeListener) Close() error   { return nil }
+func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
+
+func TestExecThatHasEndedLosesNothingToASlowPeer(t *testing.T) {
+	const size = 60_000 // what the program's pipe holds
+	e := shell(t, fmt.Sprintf(`echo $$; exec head -c %d /dev/zero`, size))
 	e.Grace = time.Millisecond // the peer has all the time it wants
-	overEach(t, e, func(t *testing.T, c halfConn) {
+	s := &tlsserver.Server{Handler: e}
+	l := pipeListener{make(chan net.Conn, 1)}
+	c, theirs := net.Pipe()
+	defer c.Close()
+	l.conns <- theirs
+	close(l.conns)
+	served := make(chan error, 1)
+	go func() { served <- s.ServePlain(t.Context(), l) }()
+	pid := lineOf(t, c)
+	for again := time.NewTicker(time.Millisecond); runs(pid); <-again.C {
+	}
+	if got := readAll(t, c); len(got) != size {
+		t.Errorf("%d bytes came, want %d", len(got), size)
+	}
+	s.Close()
+	<-served
+}
+
+func TestExecThatWritesFasterThanItsPeerReadsWaits(t *testing.T) {
+	const size = 32 << 20
+	overEach(t, program(t, "head", "-c", fmt.Sprint(size), "/dev/zero"), func(t *testing.T, c halfConn) {
 		c.SetDeadline(time.Now().Add(time.Minute))
-		io.CopyN(io.Discard, c, 1)
-		stalled := time.NewTimer(200 * time.Millisecond) // longer than the grace, and than an empty pipe is waited for
-		<-stalled.C
-		if n, err := io.Copy(io.Discard, c); n != size-1 || err != nil {
-			t.Errorf("%d bytes came, then %v; want %d", n+1, err, size)
+		if n, err := io.Copy(io.Discard, c); n != size || err != nil {
+			t.Errorf("%d bytes came, then %v; want %d", n, err, size)
 		}
 	})
 }
