@@ -20,10 +20,14 @@ import (
 )
 
 const serveUsage = `tcps serve [FLAG…] [greet|echo|discard]
+tcps serve [FLAG…] exec -- CMD [ARG…]
 
 greet    sends "hello\r\n", then echoes what it receives (the default)
 echo     sends back what it receives
 discard  reads, and sends nothing
+exec     runs CMD for each connection, never by a shell: what the peer sends is
+         its standard input, its standard output is sent to the peer, and
+         TCPS_PEER_ADDRESS, TCPS_PEER_CN … in its environment say who that is
 
 Examples:
   tcps serve                                   with a certificate of the local authority
@@ -33,6 +37,7 @@ Examples:
   tcps serve --client-ca ca.pem --crl revoked.pem
   tcps serve --local db.internal --listen :8443
   tcps serve --acme www.example.org --acme-agree --listen :443
+  tcps serve --client-ca ca.pem exec -- psql -h /run/postgresql reports
   tcps serve --listen tcps://:8443 --listen 'unixs:///run/tcps.sock?mode=0660'
 
 The first SIGINT or SIGTERM stops accepting and lets connections end within
@@ -61,6 +66,7 @@ func (p *program) serviceKinds() []serviceKind {
 		{"greet", nil, alone(func() tlsserver.Handler { return service.Greet(greeting, service.Echo()) })},
 		{"echo", nil, alone(service.Echo)},
 		{"discard", nil, alone(service.Discard)},
+		{"exec", execFlags, p.execHandler},
 	}
 }
 
@@ -91,7 +97,7 @@ func (p *program) serveCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name:      "serve",
-		Usage:     "serve TLS: greet, echo or discard",
+		Usage:     "serve TLS: greet, echo, discard, or a program for each connection",
 		UsageText: serveUsage + dnsUsage(),
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureService) },
 		Flags:     append(flags, serverFlags()...),
@@ -132,6 +138,8 @@ type serving struct {
 	trust     *trustConfig
 	server    *tlsserver.Server
 	drain     time.Duration // negative: no limit
+	ending    time.Duration // that connections may take to end once they were cut
+	last      func()        // called before the process ends; nil: nothing
 	log       *slog.Logger
 	lifetimes *lifetimes
 }
@@ -143,7 +151,9 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	notifyHangup(hangups)
 	defer signal.Stop(hangups)
-	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away
+	// Whoever reads the log may go away. (To ignore it would be inherited by
+	// the programs of exec.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	s, err := p.servingOf(c)
 	if err != nil {
 		return err
@@ -188,6 +198,9 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 		watching.Go(func() { r.watch(ctx, watcher, hangups) })
 	}
 	err = s.run(ctx, listeners, signals)
+	if s.last != nil {
+		s.last()
+	}
 	cancel()
 	within(patience, watching.Wait) // a reload may hang in a log that nobody reads
 	return err
@@ -219,6 +232,9 @@ func (p *program) configureService(c *cli.Context, s *serving) error {
 		return err
 	}
 	s.name, s.server.Handler = chosen.name, handler
+	if e, ok := handler.(*service.Exec); ok { // no program may outlive us
+		s.ending, s.last = 2*execGrace, e.Kill
+	}
 	listen := list(c, "listen")
 	if len(listen) == 0 {
 		listen = []string{"tcps://127.0.0.1:8120"}
