@@ -19,15 +19,13 @@ import (
 	"tcps/tlsserver/service"
 )
 
-const serveUsage = `tcps serve [FLAG…] [greet|echo|discard]
-tcps serve [FLAG…] exec -- CMD [ARG…]
+const serveUsage = `tcps serve [FLAG…] [greet|echo|discard|exec -- CMD ARG…]
 
 greet    sends "hello\r\n", then echoes what it receives (the default)
 echo     sends back what it receives
 discard  reads, and sends nothing
-exec     runs CMD for each connection, never by a shell: what the peer sends is
-         its standard input, its standard output is sent to the peer, and
-         TCPS_PEER_ADDRESS, TCPS_PEER_CN … in its environment say who that is
+exec     runs a program for each connection, whose standard input and output
+         the connection is; who is there stands in its environment (TCPS_PEER_…)
 
 Examples:
   tcps serve                                   with a certificate of the local authority
@@ -37,7 +35,7 @@ Examples:
   tcps serve --client-ca ca.pem --crl revoked.pem
   tcps serve --local db.internal --listen :8443
   tcps serve --acme www.example.org --acme-agree --listen :443
-  tcps serve --client-ca ca.pem exec -- psql -h /run/postgresql reports
+  tcps serve --client-ca ca.pem exec -- /usr/local/bin/report --daily
   tcps serve --listen tcps://:8443 --listen 'unixs:///run/tcps.sock?mode=0660'
 
 The first SIGINT or SIGTERM stops accepting and lets connections end within
@@ -97,7 +95,7 @@ func (p *program) serveCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name:      "serve",
-		Usage:     "serve TLS: greet, echo, discard, or a program for each connection",
+		Usage:     "serve TLS: greet, echo, discard, or a program a connection",
 		UsageText: serveUsage + dnsUsage(),
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureService) },
 		Flags:     append(flags, serverFlags()...),
@@ -138,8 +136,7 @@ type serving struct {
 	trust     *trustConfig
 	server    *tlsserver.Server
 	drain     time.Duration // negative: no limit
-	ending    time.Duration // that connections may take to end once they were cut
-	last      func()        // called before the process ends; nil: nothing
+	ending    time.Duration // that connections may take to end when the drain has cut them
 	log       *slog.Logger
 	lifetimes *lifetimes
 }
@@ -151,8 +148,8 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	notifyHangup(hangups)
 	defer signal.Stop(hangups)
-	// Whoever reads the log may go away. (To ignore it would be inherited by
-	// the programs of exec.)
+	// Whoever reads the log may go away. (Ignoring it would be inherited by the
+	// programs of exec.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	s, err := p.servingOf(c)
 	if err != nil {
@@ -198,8 +195,8 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 		watching.Go(func() { r.watch(ctx, watcher, hangups) })
 	}
 	err = s.run(ctx, listeners, signals)
-	if s.last != nil {
-		s.last()
+	if killer, ok := s.server.Handler.(interface{ Kill() }); ok {
+		killer.Kill() // no program outlives us
 	}
 	cancel()
 	within(patience, watching.Wait) // a reload may hang in a log that nobody reads
@@ -232,8 +229,8 @@ func (p *program) configureService(c *cli.Context, s *serving) error {
 		return err
 	}
 	s.name, s.server.Handler = chosen.name, handler
-	if e, ok := handler.(*service.Exec); ok { // no program may outlive us
-		s.ending, s.last = 2*execGrace, e.Kill
+	if _, ok := handler.(*service.Exec); ok {
+		s.ending = 2 * execGrace // SIGTERM, SIGKILL, and what is left of the group
 	}
 	listen := list(c, "listen")
 	if len(listen) == 0 {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"tcps/internal/reason"
 	"tcps/tlsserver"
 )
 
@@ -80,13 +81,10 @@ func (e *Exec) grace() time.Duration {
 	return max(e.Grace, 0)
 }
 
-// reasonProcesses is that of a connection that got no process.
-const reasonProcesses tlsserver.Reason = "limit:processes"
-
 // ServeConn runs the program for one connection.
 func (e *Exec) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
 	if !e.enter() {
-		return tlsserver.WithReason(reasonProcesses, fmt.Errorf("run %q: %d processes run already", e.Args[0], e.maxProcesses()))
+		return tlsserver.WithReason(reason.Limit("processes"), fmt.Errorf("run %q: %d programs run already", e.Args[0], e.maxProcesses()))
 	}
 	defer e.leave()
 	p, err := e.start(c)

@@ -3,464 +3,228 @@
 package service_test
 
 import (
-	"crypto/sha256"
-	"errors"
-	"fmt"
+	"bufio"
+	"bytes"
 	"io"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"tcps/tlsclient"
 	"tcps/tlsserver"
 	"tcps/tlsserver/service"
 	"tcps/tlsserver/tlstest"
 )
 
-// program is an Exec; what it writes to standard error is the test's.
-func program(t *testing.T, args ...string) *service.Exec {
-	t.Helper()
-	path, err := exec.LookPath(args[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &service.Exec{Path: path, Args: args, Env: os.Environ(), Stderr: os.Stderr, Grace: 10 * time.Second}
+// shell runs a script, as the program of a connection.
+func shell(script string) *service.Exec {
+	return &service.Exec{Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: os.Environ(), Grace: time.Minute}
 }
 
-// shell is a program that is a line for sh: it stands for any program.
-func shell(t *testing.T, line string) *service.Exec { return program(t, "sh", "-c", line) }
-
-// call starts a server and connects to it.
-func call(t *testing.T, e *service.Exec) (*tlstest.Server, *tlsclient.Conn) {
-	t.Helper()
-	s := tlstest.NewServer(t, e)
-	c := s.Dial(s.Dialer())
-	c.SetDeadline(time.Now().Add(20 * time.Second))
-	return s, c
-}
-
-// readAll is what comes until a clean end.
-func readAll(t *testing.T, c io.Reader) string {
-	t.Helper()
-	b, err := io.ReadAll(c)
-	if err != nil {
-		t.Fatalf("got %d bytes, then %v; want a clean end", len(b), err)
-	}
-	return string(b)
-}
-
-// lineOf reads a line, byte by byte.
-func lineOf(t *testing.T, c io.Reader) string {
-	t.Helper()
-	var line []byte
-	for b := make([]byte, 1); ; line = append(line, b[0]) {
-		if _, err := io.ReadFull(c, b); err != nil {
-			t.Fatalf("after %q: %v", line, err)
-		}
-		if b[0] == '\n' {
-			return string(line)
-		}
-	}
-}
-
-func wantEnd(t *testing.T, s *tlstest.Server, why tlsserver.Reason, text string) {
-	t.Helper()
-	if e := s.WaitEnded(); e.Reason != why || !strings.Contains(fmt.Sprint(e.Err), text) {
-		t.Errorf("reason %q, error %v; want %q, and %q in the error", e.Reason, e.Err, why, text)
-	}
-}
-
-// runs reports whether a process is there and has not ended.
-func runs(pid string) bool {
-	stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
-	if err != nil {
-		return false
-	}
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(state, "Z")
-}
-
-func wantNoneOf(t *testing.T, pids ...string) {
-	t.Helper()
-	for _, pid := range pids {
-		if runs(pid) {
-			t.Errorf("process %s still runs", pid)
-		}
-	}
-}
-
-func TestExecIsTheStreamBothWaysAndWhole(t *testing.T) {
-	const size = 16 << 20
-	overEach(t, program(t, "cat"), func(t *testing.T, c halfConn) {
-		c.SetDeadline(time.Now().Add(2 * time.Minute))
-		sent, got := sha256.New(), sha256.New()
-		wrote := make(chan error, 1)
+func TestExecGivesAProgramTheStream(t *testing.T) {
+	overEach(t, shell("cat; echo the end"), func(t *testing.T, c halfConn) {
+		sent := bytes.Repeat([]byte("0123456789abcde\n"), 1<<15)
 		go func() {
-			_, err := io.Copy(c, io.TeeReader(io.LimitReader(pattern(3), size), sent))
+			c.Write(sent)
 			c.CloseWrite()
-			wrote <- err
 		}()
-		if n, err := io.Copy(got, c); n != size || err != nil {
-			t.Errorf("%d bytes came back, then %v; want %d and a clean end", n, err, size)
-		}
-		if err := <-wrote; err != nil {
+		got, err := io.ReadAll(c)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if string(got.Sum(nil)) != string(sent.Sum(nil)) {
-			t.Error("other bytes came back than were sent")
+		if want := string(sent) + "the end\n"; string(got) != want {
+			t.Fatalf("got %d bytes that end in %q, want %d", len(got), got[max(0, len(got)-20):], len(want))
 		}
 	})
 }
 
-func TestExecGoesOnWritingAfterThePeersEnd(t *testing.T) {
-	s, c := call(t, shell(t, `cat >/dev/null; echo late; echo later`))
-	io.WriteString(c, "abc")
-	c.CloseWrite()
-	if got := readAll(t, c); got != "late\nlater\n" {
-		t.Errorf("got %q", got)
-	}
+// The program has exited, and 64 KiB of its output are in the pipe, for a peer
+// that takes them only when the time of others to end their output is over.
+func TestExecDeliversAllThatAnExitedProgramWrote(t *testing.T) {
+	e := shell("head -c 8000000 /dev/zero")
+	e.Grace = time.Nanosecond
+	s := tlstest.NewServer(t, e)
+	c := s.Dial(s.Dialer())
+	n, err := io.Copy(io.Discard, c)
 	c.Close()
-	wantEnd(t, s, tlsserver.ReasonDone, "<nil>")
-}
-
-func TestExecNeverUsesAShell(t *testing.T) {
-	_, c := call(t, program(t, "echo", "$HOME; id", "*", "--version"))
-	if got := readAll(t, c); got != "$HOME; id * --version\n" {
-		t.Errorf("got %q, want the arguments as they are", got)
+	if err != nil || n != 8_000_000 {
+		t.Fatalf("got %d bytes, %v; want 8000000", n, err)
+	}
+	if e := s.WaitEnded(); e.Reason != tlsserver.ReasonDone {
+		t.Errorf("reason %s (%v), want done", e.Reason, e.Err)
 	}
 }
 
-// environmentOver is the TCPS_ variables that a program gets.
-func environmentOver(t *testing.T, c io.Reader) []string {
-	t.Helper()
-	var own []string
-	for line := range strings.Lines(readAll(t, c)) {
-		if name, _, _ := strings.Cut(line, "="); strings.HasPrefix(strings.ToUpper(name), "TCPS_") {
-			own = append(own, strings.TrimSuffix(line, "\n"))
-		}
+func TestExecSaysHowAProgramFailed(t *testing.T) {
+	s := tlstest.NewServer(t, shell("echo sorry; exit 3"))
+	got, err := readAll(s)
+	if err != nil || string(got) != "sorry\n" {
+		t.Fatalf("got %q, %v", got, err)
 	}
-	slices.Sort(own)
-	return own
-}
-
-func wantVariables(t *testing.T, got []string, want ...string) {
-	t.Helper()
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		t.Errorf("variables:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
-	}
-}
-
-func addresses(c net.Conn) []string {
-	peer, local := c.LocalAddr().(*net.TCPAddr), c.RemoteAddr().(*net.TCPAddr)
-	return []string{
-		"TCPS_PEER_ADDRESS=127.0.0.1", fmt.Sprintf("TCPS_PEER_PORT=%d", peer.Port),
-		"TCPS_LOCAL_ADDRESS=127.0.0.1", fmt.Sprintf("TCPS_LOCAL_PORT=%d", local.Port),
-	}
-}
-
-// forged is an environment that claims to be what the server says.
-func forged(e *service.Exec) *service.Exec {
-	e.Env = []string{
-		"PATH=/usr/bin:/bin", "TCPS_PASSPHRASE=secret", "TCPS_PEER_CN=root", "TCPS_PEER_VERIFIED=1",
-		"TCPS_PEER_IDENTITY=root", "TCPS_TLS_SNI=x", "TCPS_CERT=/key.pem", "tcps_peer_uri=x",
-	}
-	return e
-}
-
-func TestExecKnowsItsPeerFromTheEnvironment(t *testing.T) {
-	s := tlstest.NewUnstartedServer(t, forged(program(t, "env")))
-	s.Trust.ClientCAs = s.Authority.Pool()
-	s.Config.NextProtos = []string{"x/1"}
-	s.Start()
-	d := s.DialerAs("alice", "dns:a.localhost", "dns:b.localhost", "email:a@localhost", "uri:spiffe://localhost/alice")
-	d.NextProtos = []string{"x/1"}
-	c := s.Dial(d)
-	got := environmentOver(t, c)
-	c.Close()
-	conn := s.WaitEnded().Conn
-	i := slices.IndexFunc(got, func(v string) bool { return strings.HasPrefix(v, "TCPS_PEER_PIN=") })
-	if i < 0 {
-		t.Fatalf("no pin among %q", got)
-	}
-	if _, err := tlsserver.ParseRule(tlsserver.RulePin, strings.TrimPrefix(got[i], "TCPS_PEER_PIN=")); err != nil {
-		t.Errorf("the pin is none that a rule takes: %v", err)
-	}
-	wantVariables(t, slices.Delete(got, i, i+1), append(addresses(c),
-		"TCPS_PEER_VERIFIED=1", "TCPS_PEER_IDENTITY=alice", "TCPS_PEER_CN=alice",
-		"TCPS_PEER_DNS=a.localhost", // b.localhost is the next line
-		"TCPS_PEER_EMAIL=a@localhost", "TCPS_PEER_URI=spiffe://localhost/alice",
-		"TCPS_TLS_VERSION=TLS 1.3", "TCPS_TLS_SNI=localhost", "TCPS_TLS_ALPN=x/1", "TCPS_CONNECTION_ID="+conn.ID())...)
-}
-
-func TestExecKnowsNothingOfAPlainPeerButItsAddress(t *testing.T) {
-	s := tlstest.NewUnstartedServer(t, forged(program(t, "env")))
-	s.StartPlain()
-	c, err := net.Dial("tcp", s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	wantVariables(t, environmentOver(t, c), addresses(c)...)
-}
-
-func TestExecDeliversTheOutputAndTellsTheExitStatus(t *testing.T) {
-	s, c := call(t, shell(t, `echo sorry; exit 3`))
-	if got := readAll(t, c); got != "sorry\n" {
-		t.Errorf("got %q", got)
-	}
-	c.Close()
-	wantEnd(t, s, tlsserver.ReasonFailed, `run "sh": exit status 3`)
-}
-
-// told is a program that ends when it gets SIGUSR1; it says who it is first.
-const told = `trap 'echo end; exit 0' USR1; echo $$; sleep 1000 >/dev/null 2>&1 & wait`
-
-func tell(t *testing.T, pid string) {
-	t.Helper()
-	n, err := strconv.Atoi(pid)
-	if err == nil {
-		err = syscall.Kill(n, syscall.SIGUSR1)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestExecThatClosesItsInputHoldsUpNobody(t *testing.T) {
-	s, c := call(t, shell(t, `exec <&-; `+told))
-	pid := lineOf(t, c)
-	if n, err := io.Copy(c, io.LimitReader(pattern(4), 32<<20)); err != nil { // more than all buffers hold
-		t.Fatalf("%d bytes sent, then %v", n, err)
-	}
-	tell(t, pid)
-	if got := readAll(t, c); got != "end\n" {
-		t.Errorf("got %q", got)
-	}
-	c.Close()
-	wantEnd(t, s, tlsserver.ReasonDone, "<nil>")
-}
-
-func TestExecThatNeverReadsHoldsBackItsPeerAndIsServedToItsEnd(t *testing.T) {
-	s, c := call(t, shell(t, told))
-	pid := lineOf(t, c)
-	sent := make(chan struct{})
-	go func() {
-		io.Copy(c, io.LimitReader(pattern(5), 1<<30)) // until the connection ends
-		close(sent)
-	}()
-	tell(t, pid)
-	if got := readAll(t, c); got != "end\n" {
-		t.Errorf("got %q", got)
-	}
-	c.Close()
-	<-sent
-	// The client's end depends on where its last write was stuck.
-	if e := s.WaitEnded(); e.Err != nil || e.Conn.BytesRead() > 1<<20 {
-		t.Errorf("reason %q, %v, with %d bytes read", e.Reason, e.Err, e.Conn.BytesRead())
-	}
-}
-
-func TestExecThatClosesItsOutputStillHears(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "heard")
-	e := shell(t, `exec >&-; cat >"$HEARD"`)
-	e.Env = append(e.Env, "HEARD="+file)
-	s, c := call(t, e)
-	if got := readAll(t, c); got != "" {
-		t.Errorf("got %q", got)
-	}
-	io.WriteString(c, "still here")
-	c.CloseWrite()
-	c.Close()
-	wantEnd(t, s, tlsserver.ReasonDone, "<nil>")
-	if heard, err := os.ReadFile(file); string(heard) != "still here" {
-		t.Errorf("heard %q, %v", heard, err)
-	}
-}
-
-func TestExecThatOutlivesBothDirectionsIsEnded(t *testing.T) {
-	e := shell(t, `exec >&-; exec sleep 1000`)
-	e.Grace = 50 * time.Millisecond
-	s, c := call(t, e)
-	c.CloseWrite()
-	readAll(t, c)
-	c.Close()
-	wantEnd(t, s, tlsserver.ReasonFailed, "still runs")
-}
-
-// A pipeListener has one connection without any buffer: what is written to it
-// waits until it is read.
-type pipeListener struct{ conns chan net.Conn }
-
-func (l pipeListener) Accept() (net.Conn, error) {
-	c, ok := <-l.conns
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return c, nil
-}
-func (l pipeListener) Close() error   { return nil }
-func (l pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-func TestExecThatHasEndedLosesNothingToASlowPeer(t *testing.T) {
-	const size = 60_000 // what the program's pipe holds
-	e := shell(t, fmt.Sprintf(`echo $$; exec head -c %d /dev/zero`, size))
-	e.Grace = time.Millisecond // the peer has all the time it wants
-	s := &tlsserver.Server{Handler: e}
-	l := pipeListener{make(chan net.Conn, 1)}
-	c, theirs := net.Pipe()
-	defer c.Close()
-	l.conns <- theirs
-	close(l.conns)
-	served := make(chan error, 1)
-	go func() { served <- s.ServePlain(t.Context(), l) }()
-	pid := lineOf(t, c)
-	for again := time.NewTicker(time.Millisecond); runs(pid); <-again.C {
-	}
-	if got := readAll(t, c); len(got) != size {
-		t.Errorf("%d bytes came, want %d", len(got), size)
-	}
-	s.Close()
-	<-served
-}
-
-func TestExecThatWritesFasterThanItsPeerReadsWaits(t *testing.T) {
-	const size = 32 << 20
-	overEach(t, program(t, "head", "-c", fmt.Sprint(size), "/dev/zero"), func(t *testing.T, c halfConn) {
-		c.SetDeadline(time.Now().Add(time.Minute))
-		if n, err := io.Copy(io.Discard, c); n != size || err != nil {
-			t.Errorf("%d bytes came, then %v; want %d", n, err, size)
-		}
-	})
-}
-
-// busy is a program with a child, which says who they are.
-const busy = `sleep 1000 & echo $$ $!; wait`
-
-func TestAResetEndsTheProgramAndItsChildren(t *testing.T) {
-	s, c := call(t, shell(t, busy))
-	pids := strings.Fields(lineOf(t, c))
-	c.Reset()
-	wantEnd(t, s, tlsserver.ReasonReset, "receive")
-	wantNoneOf(t, pids...)
-}
-
-func TestCloseEndsProgramsThatIgnoreSIGTERM(t *testing.T) {
-	e := shell(t, `trap "" TERM; `+busy)
-	e.Grace = 50 * time.Millisecond
-	s, c := call(t, e)
-	pids := strings.Fields(lineOf(t, c))
-	s.Config.Close()
-	wantEnd(t, s, tlsserver.ReasonShutdown, "")
-	wantNoneOf(t, pids...)
-}
-
-func TestSIGTERMComesFirst(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "said")
-	e := shell(t, `trap 'echo bye >"$SAID"; exit' TERM; echo ready; sleep 1000 & wait`)
-	e.Env = append(e.Env, "SAID="+file)
-	s, c := call(t, e)
-	lineOf(t, c)
-	s.Config.Close()
-	if said, err := os.ReadFile(file); string(said) != "bye\n" {
-		t.Errorf("said %q, %v", said, err)
-	}
-}
-
-func TestWhatAProgramLeavesBehindIsEnded(t *testing.T) {
-	for name, line := range map[string]string{
-		"with its output open": `sleep 1000 & echo $!`,
-		"without it":           `sleep 1000 >/dev/null 2>&1 & echo $!`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			e := shell(t, line)
-			e.Grace = 100 * time.Millisecond
-			s, c := call(t, e)
-			pid := lineOf(t, c)
-			readAll(t, c)
-			c.Close()
-			wantEnd(t, s, tlsserver.ReasonDone, "<nil>")
-			wantNoneOf(t, pid)
-		})
-	}
-}
-
-func TestWhatHasLeftTheGroupDoesNotHoldTheConnection(t *testing.T) {
-	s, c := call(t, shell(t, `setsid sh -c 'echo $$; exec sleep 1000' & while ! read x; do exit; done`))
-	pid := lineOf(t, c)
-	io.WriteString(c, "go\n")
-	readAll(t, c)
-	c.Close()
-	wantEnd(t, s, tlsserver.ReasonDone, "<nil>")
-	var left int
-	fmt.Sscan(pid, &left)
-	syscall.Kill(left, syscall.SIGKILL) // it may live: here it need not
-}
-
-func TestMaxProcessesRefusesOneMoreAndForgetsThoseThatEnded(t *testing.T) {
-	e := shell(t, `echo in; exec cat`)
-	e.MaxProcesses = 1
-	s, first := call(t, e)
-	lineOf(t, first)
-	second := s.Dial(s.Dialer())
-	if got := readAll(t, second); got != "" {
-		t.Errorf("one too many got %q", got)
-	}
-	second.Close()
-	wantEnd(t, s, "limit:processes", "1 processes run already")
-	first.Close()
-	wantEnd(t, s, tlsserver.ReasonDone, "<nil>")
-	third := s.Dial(s.Dialer())
-	if got := lineOf(t, third); got != "in" {
-		t.Errorf("got %q", got)
-	}
-}
-
-func TestKillEndsAllAtOnceAndLetsNoneBegin(t *testing.T) {
-	e := shell(t, `trap "" TERM; `+busy)
-	s, c := call(t, e)
-	pids := strings.Fields(lineOf(t, c))
-	e.Kill()
-	readAll(t, c)
-	c.Close()
-	wantEnd(t, s, tlsserver.ReasonFailed, "signal: killed")
-	wantNoneOf(t, pids...)
-	if got := readAll(t, s.Dial(s.Dialer())); got != "" {
-		t.Errorf("afterwards got %q", got)
-	}
-}
-
-func TestAProgramThatCannotBeRunIsTheConnectionsFault(t *testing.T) {
-	s, c := call(t, &service.Exec{Path: "/nonexistent", Args: []string{"gone"}})
-	if got := readAll(t, c); got != "" {
-		t.Errorf("got %q", got)
-	}
-	c.Close()
 	e := s.WaitEnded()
-	if e.Reason != tlsserver.ReasonFailed || !errors.Is(e.Err, os.ErrNotExist) {
-		t.Errorf("reason %q, %v", e.Reason, e.Err)
+	if e.Reason != tlsserver.ReasonFailed || e.Err.Error() != `run "sh": exit status 3` {
+		t.Errorf("reason %s, %v", e.Reason, e.Err)
+	}
+	if attrs := e.Conn.Attrs(); len(attrs) != 1 || attrs[0].Key != "pid" {
+		t.Errorf("attributes %v, want the pid", attrs)
 	}
 }
 
-func TestAProgramGetsNoDescriptorButItsThree(t *testing.T) {
-	if _, err := os.Stat("/proc/self/fd"); err != nil {
-		t.Skip("no /proc")
+// A program that does not read its input is not cut off by what the peer sends.
+func TestExecDeliversWhatAProgramSaysThatDoesNotListen(t *testing.T) {
+	s := tlstest.NewServer(t, shell("exec <&-; head -c 1000000 /dev/zero"))
+	c := s.Dial(s.Dialer())
+	go c.Write(make([]byte, 1<<20))
+	if n, err := io.Copy(io.Discard, c); err != nil || n != 1_000_000 {
+		t.Fatalf("got %d bytes, %v; want 1000000", n, err)
 	}
-	// Beside 0, 1, 2 and the folder that ls reads, there may be what this
-	// process was started with, and every other program gets from it too.
-	want, err := exec.Command("ls", "/proc/self/fd").Output()
+}
+
+// readAll connects, reads to the end, and closes.
+func readAll(s *tlstest.Server) ([]byte, error) {
+	c := s.Dial(s.Dialer())
+	defer c.Close()
+	return io.ReadAll(c)
+}
+
+// waitGone waits until there is no process of this number.
+func waitGone(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); syscall.Kill(pid, 0) == nil && !zombie(pid); {
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d still runs", pid)
+		}
+	}
+}
+
+// zombie reports whether a process has ended, and nobody has waited for it: an
+// orphan in a container without an init.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return err == nil && strings.HasPrefix(after, "Z")
+}
+
+// startFamily connects to a program that has a child; both ignore the end of
+// their input.
+func startFamily(t *testing.T, s *tlstest.Server) (c net.Conn, child int) {
+	c = s.Dial(s.Dialer())
+	line, err := bufio.NewReader(c).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, c := call(t, program(t, "ls", "/proc/self/fd"))
-	if got := readAll(t, c); got != string(want) {
-		t.Errorf("descriptors %q, want %q", got, want)
+	child, err = strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, child
+}
+
+const family = "sleep 1000 & echo $!; cat; wait"
+
+func TestExecEndsTheProgramAndItsChildrenWithTheConnection(t *testing.T) {
+	t.Run("reset", func(t *testing.T) {
+		s := tlstest.NewServer(t, shell(family))
+		c, child := startFamily(t, s)
+		c.(interface{ Reset() error }).Reset()
+		waitGone(t, child)
+		if e := s.WaitEnded(); e.Reason != tlsserver.ReasonReset {
+			t.Errorf("reason %s (%v), want reset", e.Reason, e.Err)
+		}
+	})
+	t.Run("shutdown", func(t *testing.T) {
+		s := tlstest.NewServer(t, shell(family))
+		_, child := startFamily(t, s)
+		s.Config.Close()
+		waitGone(t, child)
+		if e := s.WaitEnded(); e.Reason != tlsserver.ReasonShutdown {
+			t.Errorf("reason %s (%v), want shutdown", e.Reason, e.Err)
+		}
+	})
+	t.Run("deaf to SIGTERM", func(t *testing.T) {
+		e := shell("trap '' TERM; " + family)
+		e.Grace = time.Millisecond
+		s := tlstest.NewServer(t, e)
+		c, child := startFamily(t, s)
+		c.(interface{ Reset() error }).Reset()
+		waitGone(t, child)
+	})
+	t.Run("Kill", func(t *testing.T) {
+		e := shell("trap '' TERM; " + family)
+		s := tlstest.NewServer(t, e)
+		c, child := startFamily(t, s)
+		e.Kill()
+		waitGone(t, child)
+		c.Close()
+		s.WaitEnded()
+		if got, err := readAll(s); len(got) > 0 || err != nil {
+			t.Errorf("after Kill a program has said %q, %v", got, err)
+		}
+	})
+	t.Run("left behind", func(t *testing.T) {
+		e := shell("sleep 1000 & echo $!")
+		e.Grace = time.Millisecond
+		s := tlstest.NewServer(t, e)
+		c, child := startFamily(t, s)
+		io.Copy(io.Discard, c)
+		c.Close()
+		waitGone(t, child)
+		if e := s.WaitEnded(); e.Reason != tlsserver.ReasonDone {
+			t.Errorf("reason %s (%v), want done", e.Reason, e.Err)
+		}
+	})
+}
+
+func TestExecBoundsItsProcesses(t *testing.T) {
+	e := shell("echo here; cat")
+	e.MaxProcesses = 1
+	s := tlstest.NewServer(t, e)
+	first := s.Dial(s.Dialer())
+	if _, err := io.ReadFull(first, make([]byte, 5)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readAll(s); len(got) > 0 || err != nil {
+		t.Errorf("one too many got %q, %v, want a clean end", got, err)
+	}
+	if e := s.WaitEnded(); e.Reason != "limit:processes" {
+		t.Errorf("reason %s, want limit:processes", e.Reason)
+	}
+	first.CloseWrite()
+	io.Copy(io.Discard, first)
+	first.Close()
+	s.WaitEnded()
+	next := s.Dial(s.Dialer())
+	next.CloseWrite()
+	if got, err := io.ReadAll(next); string(got) != "here\n" || err != nil {
+		t.Errorf("after the first has ended: %q, %v", got, err)
+	}
+}
+
+func TestExecTellsTheProgramWhoIsThere(t *testing.T) {
+	e := &service.Exec{Path: "/usr/bin/env", Args: []string{"env"}, Env: []string{"HOME=/nowhere", "TCPS_PASSPHRASE=secret", "TCPS_PEER_CN=forged"}}
+	s := tlstest.NewUnstartedServer(t, e)
+	s.Trust.ClientCAs = s.Authority.Pool()
+	s.Start()
+	c := s.Dial(s.DialerAs("app", "uri:spiffe://localhost/app"))
+	got, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, port, _ := net.SplitHostPort(c.LocalAddr().String())
+	for _, want := range []string{
+		"HOME=/nowhere", "TCPS_PEER_ADDRESS=" + host, "TCPS_PEER_PORT=" + port, "TCPS_PEER_VERIFIED=1", "TCPS_PEER_IDENTITY=app",
+		"TCPS_PEER_CN=app", "TCPS_PEER_URI=spiffe://localhost/app", "TCPS_TLS_VERSION=TLS 1.3", "TCPS_TLS_SNI=localhost", "TCPS_CONNECTION_ID=" + c.ID(),
+	} {
+		if !strings.Contains("\n"+string(got), "\n"+want+"\n") {
+			t.Errorf("%s is missing in\n%s", want, got)
+		}
+	}
+	for _, unwanted := range []string{"secret", "forged", "TCPS_PEER_OU", "TCPS_TLS_ALPN"} {
+		if strings.Contains(string(got), unwanted) {
+			t.Errorf("%s stands in\n%s", unwanted, got)
+		}
 	}
 }
