@@ -22,6 +22,8 @@ type Conn struct {
 	stream    wire.Stream
 	endpoint  string
 	untrusted error // set before the handshake ends
+	startTLS  string
+	greeting  []byte
 }
 
 // Read reads what the server sent; io.EOF is its clean end. With TLS 1.3 a
@@ -37,6 +39,19 @@ func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.stream.Write(b)
 	return n, c.wrap("write to", err)
 }
+
+// ReadFrom sends what r has, to its end. It makes io.Copy use buffers that are
+// kept for others; from one plain connection to another, of this package or of
+// tlsserver, Linux moves the bytes by itself (splice).
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if n, err, ok := c.stream.Take(r); ok {
+		return n, c.wrap("write to", err)
+	}
+	return wire.Copy(c, r)
+}
+
+// WriteTo gives w what the server sends, to its end, as ReadFrom.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) { return c.stream.CopyTo(w, c) }
 
 func (c *Conn) wrap(op string, err error) error {
 	if err == nil || err == io.EOF {

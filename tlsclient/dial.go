@@ -2,6 +2,7 @@ package tlsclient
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -31,6 +32,13 @@ type Dialer struct {
 	// TLS on Unix sockets.
 	ServerName string
 
+	// Pins are the SHA-256 digests of public keys (SubjectPublicKeyInfo), one of
+	// which the server's certificate must have, in full and in resumed
+	// handshakes. Without RootCAs exactly these keys are taken, whoever signed
+	// the certificate, whatever its name and dates; with RootCAs both must hold.
+	// Empty: any key.
+	Pins [][sha256.Size]byte
+
 	// Revocation knows which certificates of those that RootCAs vouch for were
 	// taken back; sessions are judged anew when they are resumed. Nil: nothing
 	// is known to be.
@@ -44,8 +52,9 @@ type Dialer struct {
 	Source certs.ClientSource
 
 	// Insecure takes any certificate, of anybody. What it would have refused
-	// is in Conn.Untrusted. Dial refuses it together with Revocation or
-	// RequireOCSPStaple: they judge what an authority vouches for.
+	// is in Conn.Untrusted. Dial refuses it together with Pins, and Revocation
+	// or RequireOCSPStaple where no authority is asked: they judge what one
+	// vouches for.
 	Insecure bool
 
 	// Timeout bounds connecting and the handshake together. 0: 10 s; negative:
@@ -64,12 +73,25 @@ type Dialer struct {
 	// NextProtos are the application protocols to offer (RFC 7301).
 	NextProtos []string
 
+	// StartTLS is the protocol in which the server is asked for TLS, in plain:
+	// postgres, mysql, smtp, imap, pop3 or ldap. Timeout bounds that too. Dial
+	// refuses others, and plain endpoints. Empty: TLS from the first byte.
+	StartTLS string
+
 	// Network restricts TCP to tcp4 or tcp6; others are refused by Dial. Empty
 	// or tcp: both are raced against each other (RFC 8305).
 	Network string
 
 	// LocalAddr is the address to connect from; the zero value: any.
 	LocalAddr netip.Addr
+
+	// Preamble is sent before anything else, TLS included: a PROXY header, for
+	// instance.
+	Preamble []byte
+
+	// Resolver finds the addresses of a host; all are tried (RFC 8305). Nil: the
+	// system does both.
+	Resolver Resolver
 
 	// Sessions keeps sessions for resumption. Nil: none are resumed.
 	Sessions tls.ClientSessionCache
@@ -125,6 +147,9 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 }
 
 func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
+	if err := d.checkStartTLS(e); err != nil {
+		return nil, &Error{Op: "dial", Endpoint: e.String(), Reason: reason.Failed, Err: err}
+	}
 	if timeout := d.timeout(); timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
@@ -136,14 +161,35 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
+	if err := d.sendPreamble(ctx, raw); err != nil {
+		raw.Close()
+		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
+	}
 	if e.TLS() {
-		if err := d.handshake(ctx, c, e); err != nil {
+		err := d.startTLS(ctx, c)
+		if err == nil {
+			err = d.handshake(ctx, c, e)
+		}
+		if err != nil {
 			raw.Close()
 			return nil, err
 		}
 	}
 	raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
 	return c, nil
+}
+
+// sendPreamble waits no longer than ctx for a peer that takes nothing.
+func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
+	if len(d.Preamble) == 0 {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, raw.Abort)
+	_, err := raw.Write(d.Preamble)
+	if !stop() {
+		return ctx.Err()
+	}
+	return err
 }
 
 func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
@@ -161,7 +207,11 @@ func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, er
 	if d.LocalAddr.IsValid() && network != "unix" {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(d.LocalAddr, 0))
 	}
-	nc, err := dialer.DialContext(ctx, network, e.Address())
+	dial := dialer.DialContext
+	if d.Resolver != nil && network != "unix" && !isAddress(e.Host) {
+		dial = d.dialResolved(&dialer)
+	}
+	nc, err := dial(ctx, network, e.Address())
 	if err != nil {
 		return nil, bare(err)
 	}
@@ -179,7 +229,8 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 	c.stream.TLS = tls.Client(c.stream.Raw, config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
 		_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
-		if _, revoked := errors.AsType[*certs.RevocationError](err); unverified || revoked {
+		_, judged := errors.AsType[*reason.Error](err)
+		if unverified || judged {
 			c.stream.Raw.SetLinger(alertLinger)
 		}
 		return fail(err)
@@ -197,11 +248,14 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if name == "" {
 		name, _, _ = strings.Cut(e.Host, "%") // the zone of an address is this machine's affair
 	}
-	if name == "" && !d.Insecure {
+	if name == "" && !d.Insecure && !d.pinsAlone() {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}
-	if d.Insecure && (d.Revocation != nil || d.RequireOCSPStaple) {
-		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure takes: no chain is verified")
+	if d.Insecure && len(d.Pins) > 0 {
+		return nil, errors.New("both Pins and Insecure are set: Pins say which keys are taken, and Insecure takes any")
+	}
+	if (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple) {
+		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")
 	}
 	for _, v := range []uint16{d.MinVersion, d.MaxVersion} {
 		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
@@ -219,9 +273,10 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if d.Source != nil {
 		config.GetClientCertificate = d.Source.ClientCertificate
 	}
-	if d.Revocation != nil || d.RequireOCSPStaple {
+	if d.Revocation != nil || d.RequireOCSPStaple || len(d.Pins) > 0 {
 		config.VerifyConnection = d.judge
 	}
+	config.InsecureSkipVerify = d.pinsAlone() // judge verifies then
 	if d.Insecure {
 		// The verdict that crypto/tls would have given is kept for the caller.
 		config.InsecureSkipVerify = true

@@ -31,6 +31,7 @@ const (
 	ReasonSNI            = reason.SNI            // the server name is not served here
 	ReasonUntrusted      = reason.Untrusted      // the certificate was not issued by an authority that is trusted
 	ReasonName           = reason.Name           // the certificate is for another name
+	ReasonPin            = reason.Pin            // the public key is another than the pinned one
 	ReasonExpired        = reason.Expired        // the certificate is no longer valid
 	ReasonNotYetValid    = reason.NotYetValid    // the certificate is not valid yet
 	ReasonWrongUsage     = reason.WrongUsage     // the certificate is not for this use (a server's where a client's is wanted)
@@ -47,7 +48,7 @@ func PeerRefusedUs(alert string) Reason { return reason.PeerRefusedUs(alert) }
 
 // An Error says what was attempted, on what, and why it failed.
 type Error struct {
-	Op         string // dial, connect to, shake hands with, verify, read from, write to, half-close
+	Op         string // dial, connect to, ask for TLS at, shake hands with, verify, read from, write to, half-close
 	Endpoint   string
 	Reason     Reason
 	NotReached bool // there was no connection: a name that does not resolve, a refused port

@@ -2,6 +2,7 @@ package tlsserver
 
 import (
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"slices"
@@ -24,11 +25,17 @@ type Conn struct {
 	server *Server
 	stream wire.Stream
 	opened time.Time
-	sni    string // from the ClientHello; set before the handshake ends
-	hello  bool   // the ClientHello has come; as sni
+	layer  layer
+
+	sni    string   // from the ClientHello; set before the handshake ends
+	protos []string // that the ClientHello offers; as sni
+	hello  bool     // the ClientHello has come; as sni
 
 	challenge bool // the ClientHello is an ACME challenge; as sni
 	internal  bool // the server's own, to itself (Prove)
+
+	told     bool   // the client was answered, in plain; as sni
+	startTLS string // the protocol by whose dialogue TLS began; as sni
 
 	trust *trust // that the handshake began under
 
@@ -36,13 +43,15 @@ type Conn struct {
 	deadline time.Time // of the handshake; zero: none
 
 	established atomic.Bool
+	proxied     atomic.Pointer[addresses] // what a PROXY header said; nil: none has
 
 	mu       sync.Mutex
-	abortWhy Reason        // why the server ended it; guarded by mu, as all below
-	refusal  error         // what that was, when a new trust value was the cause
-	over     bool          // aborted, or served
-	attrs    []slog.Attr   // what the service adds to the log
-	done     chan struct{} // closed once it is over; made on first use
+	abortWhy Reason               // why the server ended it; guarded by mu, as all below
+	refusal  error                // what that was, when a new trust value was the cause
+	over     bool                 // aborted, or served
+	attrs    []slog.Attr          // what the service adds to the log
+	done     chan struct{}        // closed once it is over; made on first use
+	after    map[*func()]struct{} // to be called once it is over
 	closing  sync.Once
 
 	handedOut atomic.Bool // Server.Listener has given it to another server
@@ -71,6 +80,11 @@ func (t *transport) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// LocalAddr and RemoteAddr are the client's for who has only the tls.Conn.
+func (t *transport) LocalAddr() net.Addr { return t.conn.LocalAddr() }
+
+func (t *transport) RemoteAddr() net.Addr { return t.conn.RemoteAddr() }
+
 // Close is called by tls.Conn, after the close_notify.
 func (t *transport) Close() error {
 	if t.conn.handedOut.Load() {
@@ -80,11 +94,11 @@ func (t *transport) Close() error {
 	return t.Conn.Close()
 }
 
-func newConn(s *Server, nc net.Conn, secure bool) *Conn {
-	c := &Conn{server: s, opened: time.Now()}
+func newConn(s *Server, nc net.Conn, layer layer) *Conn {
+	c := &Conn{server: s, opened: time.Now(), layer: layer}
 	c.stream.Raw = wire.NewConn(nc)
 	c.stream.Raw.SetLinger(s.lingerTimeout())
-	if secure {
+	if layer == terminated {
 		c.stream.TLS = tls.Server(&transport{c.stream.Raw, c}, &tls.Config{GetConfigForClient: s.configForClient})
 	}
 	return c
@@ -111,6 +125,26 @@ func (c *Conn) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// ReadFrom sends what r has, to its end. It makes io.Copy use buffers that are
+// kept for others; from one plain connection to another, of this package or of
+// tlsclient, Linux moves the bytes by itself (splice).
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if !c.server.observesData() {
+		if n, err, ok := c.stream.Take(r); ok {
+			return n, err
+		}
+	}
+	return wire.Copy(c, r)
+}
+
+// WriteTo gives w what the peer sends, to its end, as ReadFrom.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	if c.server.observesData() {
+		return wire.Copy(w, c)
+	}
+	return c.stream.CopyTo(w, c)
+}
+
 // CloseWrite ends the sending side: in TLS with close_notify and FIN, on plain
 // connections with FIN. Reading goes on.
 func (c *Conn) CloseWrite() error { return c.stream.CloseWrite() }
@@ -133,11 +167,32 @@ func (c *Conn) Reset() error {
 	return err
 }
 
-// LocalAddr is the address that the peer connected to.
-func (c *Conn) LocalAddr() net.Addr { return c.stream.Raw.LocalAddr() }
+// LocalAddr is the address that the peer connected to: where a PROXY header
+// came, the one that it names.
+func (c *Conn) LocalAddr() net.Addr {
+	if a := c.proxied.Load(); a != nil {
+		return a.local
+	}
+	return c.stream.Raw.LocalAddr()
+}
 
-// RemoteAddr is the peer's address.
-func (c *Conn) RemoteAddr() net.Addr { return c.stream.Raw.RemoteAddr() }
+// RemoteAddr is the peer's address: where a PROXY header came, the one that it
+// names. That is known once the connection is Established.
+func (c *Conn) RemoteAddr() net.Addr {
+	if a := c.proxied.Load(); a != nil {
+		return a.remote
+	}
+	return c.stream.Raw.RemoteAddr()
+}
+
+// ProxyAddr is the address of the proxy whose header named the peer; nil
+// without one.
+func (c *Conn) ProxyAddr() net.Addr {
+	if a := c.proxied.Load(); a != nil {
+		return a.proxy
+	}
+	return nil
+}
 
 // SetDeadline sets when reads and writes fail, as in net.Conn; zero: never. A
 // TLS connection cannot be written to after its write deadline has passed.
@@ -152,7 +207,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.stream.SetWriteDea
 // TLS is what was negotiated; nil on plain connections and before the
 // handshake has ended.
 func (c *Conn) TLS() *tls.ConnectionState {
-	if c.stream.TLS == nil || !c.established.Load() {
+	if !c.established.Load() || c.stream.TLS == nil {
 		return nil
 	}
 	cs := c.stream.TLS.ConnectionState()
@@ -182,6 +237,15 @@ func (c *Conn) ID() string {
 // ServerName is the name that the client asked for; empty on plain connections
 // and where it asked for none.
 func (c *Conn) ServerName() string { return c.sni }
+
+// OfferedProtos are the application protocols that the client offered,
+// preferred first; which one was agreed on is in TLS. They must not be changed.
+func (c *Conn) OfferedProtos() []string { return c.protos }
+
+// heard keeps what the Handler may ask of the ClientHello.
+func (c *Conn) heard(hello *tls.ClientHelloInfo) {
+	c.hello, c.sni, c.protos = true, hello.ServerName, hello.SupportedProtos
+}
 
 // Draining is closed when the server begins to drain: a service may then end
 // the conversation at a point where it hurts nobody.
@@ -242,6 +306,32 @@ func (c *Conn) finishLocked() {
 		close(c.done)
 	}
 	c.over = true
+	for f := range c.after {
+		go (*f)()
+	}
+	c.after = nil
+}
+
+// afterOver calls f in a goroutine of its own once the connection must end, or
+// has. stop reports whether it has kept it from that.
+func (c *Conn) afterOver(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		go f()
+		return func() bool { return false }
+	}
+	if c.after == nil {
+		c.after = make(map[*func()]struct{})
+	}
+	c.after[&f] = struct{}{}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		_, waiting := c.after[&f]
+		delete(c.after, &f)
+		return waiting
+	}
 }
 
 // cause is the error that an end is told with: why the peer was refused, else

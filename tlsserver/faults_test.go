@@ -274,3 +274,31 @@ func TestTheObserverHearsEachConnectionFromItsBeginToItsEnd(t *testing.T) {
 		}
 	}
 }
+
+// Package context would keep a goroutine waiting for each such func otherwise.
+func TestTheHandlersCtxCallsFuncsAfterItsEnd(t *testing.T) {
+	called, stopped := make(chan bool, 1), make(chan bool, 4)
+	s := tlstest.NewServer(t, tlsserver.HandlerFunc(func(ctx context.Context, c *tlsserver.Conn) error {
+		before := runtime.NumGoroutine()
+		stop := context.AfterFunc(ctx, func() { t.Error("a func was called that had been stopped") })
+		context.AfterFunc(ctx, func() { called <- ctx.Err() != nil })
+		child, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stopped <- runtime.NumGoroutine() <= before
+		stopped <- stop()
+		stopped <- !stop()
+		c.Read(make([]byte, 1))
+		<-child.Done()
+		return nil
+	}))
+	s.Dial(s.Dialer())
+	for _, what := range []string{"no goroutine waits", "the func is stopped", "but once"} {
+		if !<-stopped {
+			t.Errorf("want that %s", what)
+		}
+	}
+	s.Config.Close()
+	if !<-called {
+		t.Error("ctx had not ended when the func was called")
+	}
+}

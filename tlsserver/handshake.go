@@ -12,10 +12,20 @@ import (
 	"tcps/internal/wire"
 )
 
+// layer is what is done with the TLS of a listener's connections.
+type layer int
+
+const (
+	plain      layer = iota // there is none
+	terminated              // it ends here
+	passedOn                // only the ClientHello is looked at
+)
+
 // handshake brings a connection to where its Handler may have it. The deadline
 // is set on the socket: a context would cost a goroutine.
 func (s *Server) handshake(c *Conn) error {
-	if c.stream.TLS == nil {
+	proxied := s.ProxyProtocol.trusts(c.RemoteAddr())
+	if c.layer == plain && !proxied {
 		c.established.Store(true)
 		return nil
 	}
@@ -25,8 +35,8 @@ func (s *Server) handshake(c *Conn) error {
 		c.deadline = c.opened.Add(timeout)
 		c.stream.Raw.SetDeadline(c.deadline)
 	}
-	if err := c.stream.TLS.Handshake(); err != nil {
-		if wire.IsTimeout(err) || !c.hello {
+	if err := c.shake(proxied); err != nil {
+		if wire.IsTimeout(err) || !c.hello && !c.told {
 			// Nothing was said that the peer could miss: it is gone at once.
 			c.stream.Raw.SetLinger(0)
 		}
@@ -39,8 +49,27 @@ func (s *Server) handshake(c *Conn) error {
 	}
 	// SetTrust stores its value and then judges who is established: whoever
 	// comes too late for that sees the new value here.
-	if now := s.trust.Load(); now != c.trust {
+	if now := s.trust.Load(); c.layer == terminated && now != c.trust {
 		return now.judge(c.TLS())
+	}
+	return nil
+}
+
+// shake takes the steps of a handshake, in the order in which they are on the wire.
+func (c *Conn) shake(proxied bool) error {
+	if proxied {
+		if err := c.readProxyHeader(); err != nil {
+			return err
+		}
+	}
+	switch c.layer {
+	case terminated:
+		if err := c.server.startTLS(c); err != nil || c.stream.TLS == nil {
+			return err
+		}
+		return c.stream.TLS.Handshake()
+	case passedOn:
+		return c.peekHello()
 	}
 	return nil
 }
@@ -55,7 +84,7 @@ func (s *Server) leaveAdmission(c *Conn) {
 // handshake never sees parts of two.
 func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c := hello.Conn.(*transport).conn
-	c.hello, c.sni = true, hello.ServerName
+	c.heard(hello)
 	if !c.internal {
 		if err := s.admission.turn(c.slot, c); err != nil {
 			return nil, err
@@ -88,6 +117,9 @@ var alertNoApplicationProtocol = []byte{21, 3, 3, 0, 2, 2, 120}
 // tlsConfig is the crypto/tls side of a trust value.
 func (s *Server) tlsConfig(t *Trust) (*tls.Config, error) {
 	if err := s.checkVersions(); err != nil {
+		return nil, err
+	}
+	if err := s.checkStartTLS(); err != nil {
 		return nil, err
 	}
 	suites, err := s.tls12CipherSuites()

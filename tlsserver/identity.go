@@ -4,9 +4,10 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/base64"
 	"net/netip"
 	"strings"
+
+	"tcps/internal/pin"
 )
 
 // An Identity is what a peer's certificate says of it.
@@ -37,7 +38,7 @@ func identityOf(cs *tls.ConnectionState) *Identity {
 	cert := cs.PeerCertificates[0]
 	id := &Identity{
 		Verified:    len(cs.VerifiedChains) > 0,
-		Pin:         sha256.Sum256(cert.RawSubjectPublicKeyInfo),
+		Pin:         pin.Of(cert),
 		Certificate: cert,
 	}
 	if !id.Verified {
@@ -69,5 +70,5 @@ func (id *Identity) String() string {
 			return names[0]
 		}
 	}
-	return "pin:" + base64.StdEncoding.EncodeToString(id.Pin[:])
+	return "pin:" + pin.String(id.Pin)
 }

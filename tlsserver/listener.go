@@ -52,7 +52,7 @@ func (s *Server) acceptFor(h *handOver) error {
 	stop := context.AfterFunc(h.ctx, func() { h.inner.Close() })
 	defer stop()
 	return s.accept(context.Background(), h.inner, func(nc net.Conn) {
-		c := newConn(s, nc, true)
+		c := newConn(s, nc, terminated)
 		if !s.addConn(c) {
 			nc.Close()
 			return
@@ -72,6 +72,10 @@ func (s *Server) prepare(h *handOver, c *Conn) {
 	}()
 	s.observe(Opened{Conn: c})
 	if err = s.handshake(c); err != nil {
+		return
+	}
+	if c.stream.TLS == nil {
+		err = errPlainCancel
 		return
 	}
 	s.observe(Established{Conn: c})

@@ -115,6 +115,11 @@ func (s *Server) observe(e Event) {
 	}
 }
 
+func (s *Server) observesData() bool {
+	_, ok := s.Observer.(DataObserver)
+	return ok
+}
+
 func (s *Server) observeData(c *Conn, d Direction, b []byte) {
 	if o, ok := s.Observer.(DataObserver); ok {
 		o.ObserveData(c, d, b)

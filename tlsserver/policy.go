@@ -1,16 +1,14 @@
 package tlsserver
 
 import (
-	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
+	"tcps/internal/pin"
 	"tcps/internal/reason"
 )
 
@@ -72,6 +70,10 @@ func (r Rule) Kind() RuleKind { return r.kind }
 // String is the rule as kind=value.
 func (r Rule) String() string { return string(r.kind) + "=" + r.value }
 
+// Matches reports whether what the rule looks for is in an identity; in nil and
+// with the zero Rule never.
+func (r Rule) Matches(id *Identity) bool { return id != nil && r.match != nil && r.match(id) }
+
 func matcher(kind RuleKind, value string) (func(*Identity) bool, error) {
 	if strings.TrimSpace(value) == "" {
 		return nil, errors.New("the pattern is empty")
@@ -111,19 +113,9 @@ func matcher(kind RuleKind, value string) (func(*Identity) bool, error) {
 }
 
 func ipMatcher(value string) (func(*Identity) bool, error) {
-	prefix, err := netip.ParsePrefix(value)
+	prefix, err := parsePrefix(value)
 	if err != nil {
-		addr, err := netip.ParseAddr(value)
-		if err != nil {
-			return nil, errors.New("neither an IP address nor a prefix such as 10.0.0.0/8")
-		}
-		prefix = netip.PrefixFrom(addr, addr.BitLen())
-	}
-	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 { // as the addresses of identities are
-		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
-	}
-	if prefix != prefix.Masked() {
-		return nil, fmt.Errorf("the address has bits beyond the prefix: %s is meant, or %s", prefix.Masked(), prefix.Addr())
+		return nil, err
 	}
 	return func(id *Identity) bool {
 		for _, addr := range id.IPAddresses {
@@ -135,27 +127,32 @@ func ipMatcher(value string) (func(*Identity) bool, error) {
 	}, nil
 }
 
+// parsePrefix reads an address or a prefix. IPv4 within IPv6 is IPv4, as it is
+// in the addresses that are compared with it.
+func parsePrefix(value string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(value)
+	if err != nil {
+		addr, err := netip.ParseAddr(value)
+		if err != nil || addr.Zone() != "" {
+			return netip.Prefix{}, errors.New("neither an IP address nor a prefix such as 10.0.0.0/8")
+		}
+		prefix = netip.PrefixFrom(addr, addr.BitLen())
+	}
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
+	if prefix != prefix.Masked() {
+		return netip.Prefix{}, fmt.Errorf("the address has bits beyond the prefix: %s is meant, or %s", prefix.Masked(), prefix.Addr())
+	}
+	return prefix, nil
+}
+
 func pinMatcher(value string) (func(*Identity) bool, error) {
-	pin, err := parsePin(value)
+	want, err := pin.Parse(value)
 	if err != nil {
 		return nil, err
 	}
-	return func(id *Identity) bool { return id.Pin == pin }, nil
-}
-
-// parsePin reads a pin as openssl, curl (sha256//…) and we print it.
-func parsePin(s string) (pin [sha256.Size]byte, err error) {
-	for _, prefix := range []string{"sha256//", "sha256/", "sha256:", "pin:"} {
-		s = strings.TrimPrefix(s, prefix)
-	}
-	b, err := hex.DecodeString(strings.ReplaceAll(s, ":", ""))
-	if err != nil {
-		b, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "="))
-	}
-	if err != nil || len(b) != sha256.Size {
-		return pin, fmt.Errorf("not the base64 or hex of %d bytes (the SHA-256 of a public key; \"tcps certs show\" prints it)", sha256.Size)
-	}
-	return [sha256.Size]byte(b), nil
+	return func(id *Identity) bool { return id.Pin == want }, nil
 }
 
 // A PolicyError says that a policy refused a peer.

@@ -38,7 +38,7 @@ func (s *Server) prove(ctx context.Context, name string) (*tls.ConnectionState, 
 		near.SetDeadline(time.Now().Add(timeout))
 		far.SetDeadline(time.Now().Add(timeout))
 	}
-	c := newConn(s, near, true)
+	c := newConn(s, near, terminated)
 	c.internal = true
 	served := make(chan error, 1)
 	go func() {

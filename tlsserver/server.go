@@ -75,6 +75,22 @@ type Server struct {
 	NextProtos  []string
 	RequireALPN bool
 
+	// StartTLS is the protocol whose clients begin in plain and ask for TLS:
+	// postgres, mysql, smtp, imap, pop3 or ldap. Serve and SetTrust refuse
+	// others. Until then a client is given nothing but answers that it has to
+	// ask. HandshakeTimeout bounds that too. Empty: TLS from the first byte.
+	StartTLS string
+
+	// StartTLSCancelPlain gives the Handler the CancelRequests that PostgreSQL's
+	// libpq sent in plain before version 17: 16 bytes, and then the end. TLS()
+	// is nil then, and no rule for clients applies; whoever may connect can
+	// send one, and has to guess a key of 32 bits to hit a query.
+	StartTLSCancelPlain bool
+
+	// ProxyProtocol says which connections begin with a PROXY header that names
+	// the client. Nil: none do.
+	ProxyProtocol *ProxyProtocol
+
 	// StrictSNI refuses a client that names no server, or one that the source
 	// has no certificate for (RFC 6066, 3). Otherwise it gets the source's
 	// first certificate.
@@ -92,6 +108,7 @@ type Server struct {
 	trust     atomic.Pointer[trust]
 	tickets   ticketKeys
 	admission admission
+	version   atomic.Pointer[string] // see Conn.SetStartTLSVersion
 
 	mu        sync.Mutex
 	state     state                      // guarded by mu, as all below
@@ -134,30 +151,38 @@ func (s *Server) ListenAndServe(ctx context.Context, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	return s.serve(ctx, l, secure)
+	if !secure {
+		return s.serve(ctx, l, plain)
+	}
+	return s.serve(ctx, l, terminated)
 }
 
 // Serve serves TLS on l, and closes it in the end. It always returns an error:
 // ErrServerClosed after Shutdown or Close, ErrNoTrust without a trust value.
 // The end of ctx means Close: Serve then returns when all connections have
 // ended. Values of ctx reach the Handler.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.serve(ctx, l, true) }
+func (s *Server) Serve(ctx context.Context, l net.Listener) error { return s.serve(ctx, l, terminated) }
 
 // ServePlain is Serve without TLS: nothing is encrypted, and nobody is
 // authenticated.
 func (s *Server) ServePlain(ctx context.Context, l net.Listener) error {
-	return s.serve(ctx, l, false)
+	return s.serve(ctx, l, plain)
 }
 
-func (s *Server) serve(ctx context.Context, l net.Listener, secure bool) error {
+func (s *Server) serve(ctx context.Context, l net.Listener, layer layer) error {
 	defer l.Close()
 	if s.Handler == nil {
 		return errors.New("tlsserver: no Handler")
 	}
-	if secure && s.trust.Load() == nil {
-		return ErrNoTrust
+	if layer == terminated {
+		if s.trust.Load() == nil {
+			return ErrNoTrust
+		}
+		if err := s.checkStartTLS(); err != nil {
+			return err
+		}
 	}
-	err := s.accept(ctx, l, func(nc net.Conn) { s.start(ctx, nc, secure) })
+	err := s.accept(ctx, l, func(nc net.Conn) { s.start(ctx, nc, layer) })
 	if ctx.Err() != nil {
 		s.Close() // wait for what the end of ctx has begun
 	}
@@ -233,8 +258,8 @@ func (s *Server) pause(d time.Duration) {
 }
 
 // start takes a connection in and serves it in a goroutine of its own.
-func (s *Server) start(ctx context.Context, nc net.Conn, secure bool) {
-	c := newConn(s, nc, secure)
+func (s *Server) start(ctx context.Context, nc net.Conn, layer layer) {
+	c := newConn(s, nc, layer)
 	if !s.addConn(c) {
 		nc.Close()
 		return
@@ -447,3 +472,7 @@ func (x connContext) Err() error {
 		return nil // the end of Serve's ctx ends this one a moment later
 	}
 }
+
+// AfterFunc is what package context looks for: it would wait for the end in a
+// goroutine otherwise.
+func (x connContext) AfterFunc(f func()) (stop func() bool) { return x.c.afterOver(f) }

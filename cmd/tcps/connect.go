@@ -112,15 +112,20 @@ func connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
 	default:
 		return endpoint.Endpoint{}, misuse("write an endpoint as host:port", "tcps connect takes one endpoint, got %q too", c.Args().Get(1))
 	}
-	e, err := endpoint.Parse(c.Args().First())
+	return dialledEndpoint(c.Args().First())
+}
+
+// dialledEndpoint reads an endpoint that somebody can listen on.
+func dialledEndpoint(text string) (endpoint.Endpoint, error) {
+	e, err := endpoint.Parse(text)
 	if err != nil {
 		return e, misuse("write it as host:port, tcp://host:port or unix:///path", "%v", err)
 	}
 	if !e.IsUnix() && e.Host == "" {
-		return e, misuse("name the host: localhost:"+e.Port, "endpoint %q has no host", c.Args().First())
+		return e, misuse("name the host: localhost:"+e.Port, "endpoint %q has no host", text)
 	}
 	if !e.IsUnix() && e.Port == "0" {
-		return e, misuse("name the port that the server listens on", "endpoint %q: port 0 is nobody's", c.Args().First())
+		return e, misuse("name the port that the server listens on", "endpoint %q: port 0 is nobody's", text)
 	}
 	return e, nil
 }
@@ -131,7 +136,7 @@ func (p *program) sessionOf(c *cli.Context) (*tlsclient.Session, error) {
 		In:           p.in,
 		Send:         []byte(c.String("send")),
 		Expect:       []byte(c.String("expect")),
-		MaxLineBytes: int(*c.Generic("max-line").(*byteSize)),
+		MaxLineBytes: bytesOf(c, "max-line"),
 		Idle:         max(durationOf(c, "idle"), 0),
 	}
 	if len(s.Send) > 0 || len(s.Expect) > 0 {
@@ -185,7 +190,7 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		}
 		fmt.Fprintln(p.err, "tcps: warning: --insecure takes any certificate: whoever is in between can read and change everything")
 	}
-	if err := p.dialTrust(c, d, ""); err != nil {
+	if err := p.dialTrust(c, d); err != nil {
 		return nil, err
 	}
 	return d, p.dialRevocation(c, d)
@@ -221,27 +226,21 @@ func dialNetwork(c *cli.Context, d *tlsclient.Dialer) error {
 	return nil
 }
 
-// dialTrust sets whom the dialer trusts, and what it presents, from the flags
-// with a prefix.
-func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer, prefix string) error {
-	pairs, err := pairsOf(c, prefix, p.passphrase(c))
+// dialTrust sets whom the dialer trusts, and what it presents.
+func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
+	pairs, err := pairsOf(c, "", p.passphrase(c))
 	if err != nil {
 		return err
 	}
 	if len(pairs) > 0 {
-		files, err := certs.LoadFiles(pairs...)
+		files, err := clientFiles(nil, pairs)
 		if err != nil {
-			return fileFailure(err, makesPair)
-		}
-		for i, leaf := range files.Leaves() {
-			if err := checkForClients(pairs[i].Cert, leaf); err != nil {
-				return err
-			}
+			return err
 		}
 		p.warn(files.Warnings())
 		d.Source = files
 	}
-	if cas := list(c, prefix+"ca"); len(cas) > 0 {
+	if cas := list(c, "ca"); len(cas) > 0 {
 		pool, warnings, err := certs.LoadPool(cas...)
 		if err != nil {
 			return fileFailure(err, makesRoot)

@@ -20,16 +20,22 @@ func (p *program) demoCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "demo",
 		Usage:     "server and client in one process: see TLS work",
-		UsageText: "tcps demo",
+		UsageText: "tcps demo          a greeting and an echo\ntcps demo room     a room that knows its members, and a client that it refuses",
 		Action:    p.demo,
+		Subcommands: []*cli.Command{{
+			Name:      "room",
+			Usage:     "a room that knows its members, and a client that it refuses",
+			UsageText: "tcps demo room",
+			Action:    p.demoRoom,
+		}},
 	}
 }
 
 // demo runs a server and a client in one process, with an authority that lives
 // only in memory.
 func (p *program) demo(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
+	if c.Args().Present() {
+		return unknownCommand("tcps demo", c.Command.Subcommands, c.Args().First())
 	}
 	authority, err := certs.NewAuthority(certs.AuthorityOptions{})
 	if err != nil {

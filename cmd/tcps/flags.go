@@ -177,6 +177,9 @@ func (b *byteSize) String() string {
 	}
 }
 
+// bytesOf is the value of a flag.
+func bytesOf(c *cli.Context, name string) int { return int(*c.Generic(name).(*byteSize)) }
+
 func stateFlag() *cli.GenericFlag {
 	f := stringFlag("State", "state", "", "`DIR` of the local authority and of what serve keeps: certificates, ticket keys, revocation lists")
 	f.DefaultText = "$STATE_DIRECTORY, $XDG_DATA_HOME/tcps or ~/.local/share/tcps"

@@ -90,6 +90,7 @@ func TestFlagsOfOneNameAreOfOneKind(t *testing.T) {
 var examples = map[string]string{
 	"log": "json", "min": "1.3", "max": "1.2", "client-auth": "optional", "on-eof": "keep", "key-type": "rsa-2048",
 	"crl-missing": "accept", "crl-stale": "accept", "on-revoke": "keep",
+	"balance": "least", "to-check": "tcp",
 }
 
 func exampleOf(flag cli.Flag) string {
@@ -222,6 +223,9 @@ func TestServeListensOn8120ByDefault(t *testing.T) {
 	command.Action = func(c *cli.Context) error {
 		s, err := p.servingOf(c)
 		if err != nil {
+			return err
+		}
+		if err := p.configureService(c, s); err != nil {
 			return err
 		}
 		for _, e := range s.endpoints {

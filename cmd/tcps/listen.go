@@ -27,10 +27,10 @@ func (s *serving) readEndpoints(c *cli.Context, what string, listen []string) er
 		}
 		s.endpoints = append(s.endpoints, e)
 	}
-	if s.secure() {
-		return nil
+	if err := s.checkPassthrough(c); err != nil || s.secure() || s.passthrough {
+		return err
 	}
-	for _, flag := range []string{"cert", "key", "min", "max", "tls12-ciphers", "no-tickets", "alpn", "alpn-required", "strict-sni", "local", "for", "acme", "acme-on-demand"} {
+	for _, flag := range append([]string{"route", "route-alpn"}, certificateFlags...) {
 		if c.IsSet(flag) {
 			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s, but no listener speaks TLS", flag)
 		}
@@ -51,9 +51,10 @@ func (s *serving) checkPlain(c *cli.Context, e endpoint.Endpoint) error {
 	return nil
 }
 
+// secure reports whether TLS ends here.
 func (s *serving) secure() bool {
 	for _, e := range s.endpoints {
-		if e.TLS() {
+		if e.TLS() && !s.passthrough {
 			return true
 		}
 	}
@@ -120,7 +121,12 @@ func (s *serving) announce(c *cli.Context, listeners []listening, local bool) {
 			return
 		}
 		address := reachable(l.endpoint)
-		s.log.Info("try", "openssl", fmt.Sprintf("openssl s_client -connect %s -CAfile %s", withoutZone(address), terminal.ShellWord(rootFile(dir))))
+		command := fmt.Sprintf("openssl s_client -connect %s -CAfile %s", withoutZone(address), terminal.ShellWord(rootFile(dir)))
+		if protocol := s.server.StartTLS; protocol != "" {
+			s.log.Info("try", "openssl", command+" -starttls "+protocol)
+			return
+		}
+		s.log.Info("try", "openssl", command)
 		s.log.Info("try", "tcps", "tcps connect "+address)
 		return
 	}

@@ -98,6 +98,9 @@ func (l connLog) Observe(e tlsserver.Event) {
 func (l connLog) ended(e tlsserver.Ended) {
 	c := e.Conn
 	attrs := []any{"peer", peer(c), "reason", string(e.Reason)}
+	if proxy := c.ProxyAddr(); proxy != nil {
+		attrs = append(attrs, "proxy", proxy.String())
+	}
 	if looks := e.LooksLike(); looks != "" {
 		attrs = append(attrs, "looks_like", looks)
 	}

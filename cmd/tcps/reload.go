@@ -144,9 +144,8 @@ func (r *reloader) paths() []string {
 	return paths
 }
 
-// watch reloads when a file changes, or when somebody asks for it, until ctx
-// ends.
-func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher, hangups <-chan os.Signal) {
+// watch reloads when a file changes, until ctx ends.
+func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() { r.watchLists(ctx) })
@@ -154,18 +153,22 @@ func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher, hangups <-
 		r.proveNow(ctx)
 		r.warnHourly(ctx)
 	})
-	watching.Go(func() {
-		if len(r.paths()) == 0 {
-			return
-		}
-		if err := watcher.Run(ctx, func() { r.reload("a file has changed") }); err != nil {
-			r.log.Warn("files are not watched, send SIGHUP after a change", "err", err)
-		}
-	})
+	if len(r.paths()) == 0 {
+		return
+	}
+	if err := watcher.Run(ctx, func() { r.reload("a file has changed") }); err != nil {
+		r.log.Warn("files are not watched, send SIGHUP after a change", "err", err)
+	}
+}
+
+// heedHangups reloads when somebody asks for it, until ctx ends.
+func heedHangups(ctx context.Context, hangups <-chan os.Signal, reloads []func(why string)) {
 	for {
 		select {
 		case <-hangups:
-			r.reload("SIGHUP")
+			for _, reload := range reloads {
+				reload("SIGHUP")
+			}
 		case <-ctx.Done():
 			return
 		}

@@ -19,11 +19,13 @@ import (
 	"tcps/tlsserver/service"
 )
 
-const serveUsage = `tcps serve [FLAG…] [greet|echo|discard|exec -- CMD ARG…]
+const serveUsage = `tcps serve [FLAG…] [greet|echo|discard|broadcast|exec -- CMD ARG…]
 
 greet    sends "hello\r\n", then echoes what it receives (the default)
 echo     sends back what it receives
 discard  reads, and sends nothing
+broadcast
+         a room: what one says, all others get, in one order, as "NAME> TEXT"
 exec     runs a program for each connection, whose standard input and output
          the connection is; who is there stands in its environment (TCPS_PEER_…)
 
@@ -35,6 +37,7 @@ Examples:
   tcps serve --client-ca ca.pem --crl revoked.pem
   tcps serve --local db.internal --listen :8443
   tcps serve --acme www.example.org --acme-agree --listen :443
+  tcps serve --client-ca ca.pem --may-write-ou staff --history 20 broadcast
   tcps serve --client-ca ca.pem exec -- /usr/local/bin/report --daily
   tcps serve --listen tcps://:8443 --listen 'unixs:///run/tcps.sock?mode=0660'
 
@@ -64,6 +67,7 @@ func (p *program) serviceKinds() []serviceKind {
 		{"greet", nil, alone(func() tlsserver.Handler { return service.Greet(greeting, service.Echo()) })},
 		{"echo", nil, alone(service.Echo)},
 		{"discard", nil, alone(service.Discard)},
+		{"broadcast", broadcastFlags, p.broadcastHandler},
 		{"exec", execFlags, p.execHandler},
 	}
 }
@@ -95,7 +99,7 @@ func (p *program) serveCommand() *cli.Command {
 	}
 	return &cli.Command{
 		Name:      "serve",
-		Usage:     "serve TLS: greet, echo, discard, or a program a connection",
+		Usage:     "serve TLS: greet, echo, discard, a room, or a program a connection",
 		UsageText: serveUsage + dnsUsage(),
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureService) },
 		Flags:     append(flags, serverFlags()...),
@@ -120,7 +124,7 @@ func serverFlags() []cli.Flag {
 		stateFlag(),
 		logFlag(),
 		boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-	}, slices.Concat(trustFlags(), passphraseFlags(), managedFlags())...)
+	}, slices.Concat(proxyInFlags(), trustFlags(), passphraseFlags(), managedFlags())...)
 }
 
 func maxHandshakesFlag() cli.Flag {
@@ -139,6 +143,11 @@ type serving struct {
 	ending    time.Duration // that connections may take to end when the drain has cut them
 	log       *slog.Logger
 	lifetimes *lifetimes
+
+	passthrough bool // TLS is not terminated
+
+	dialling   *dialling               // of a tunnel; nil: nothing is dialled
+	background []func(context.Context) // runs as long as is served
 }
 
 // runServer serves until a signal ends it; configure reads what one command
@@ -191,8 +200,18 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
 	var watching sync.WaitGroup
+	var reloads []func(why string)
 	if s.secure() {
-		watching.Go(func() { r.watch(ctx, watcher, hangups) })
+		watching.Go(func() { r.watch(ctx, watcher) })
+		reloads = append(reloads, r.reload)
+	}
+	if s.dialling != nil && s.dialling.watcher != nil {
+		watching.Go(func() { s.dialling.watch(ctx) })
+		reloads = append(reloads, s.dialling.reload)
+	}
+	watching.Go(func() { heedHangups(ctx, hangups, reloads) })
+	for _, run := range s.background {
+		watching.Go(func() { run(ctx) })
 	}
 	err = s.run(ctx, listeners, signals)
 	if killer, ok := s.server.Handler.(interface{ Kill() }); ok {
@@ -281,10 +300,13 @@ func serverOf(c *cli.Context) (*tlsserver.Server, error) {
 	if c.IsSet("max-handshakes") {
 		s.Limits.MaxHandshakes = countOf(c, "max-handshakes")
 	}
-	if s.RequireALPN && len(s.NextProtos) == 0 {
+	if s.RequireALPN && len(s.NextProtos)+len(list(c, "route-alpn")) == 0 {
 		return nil, misuse("name the protocols: --alpn PROTOCOL", "--alpn-required without --alpn")
 	}
 	var err error
+	if s.ProxyProtocol, err = proxyInOf(c); err != nil {
+		return nil, err
+	}
 	if s.MinVersion, err = tlsVersion(c, "min"); err != nil {
 		return nil, err
 	}
@@ -321,8 +343,11 @@ func (s *serving) run(ctx context.Context, listeners []listening, signals <-chan
 	served := make(chan error, len(listeners))
 	for _, l := range listeners {
 		serve := s.server.Serve
-		if !l.endpoint.TLS() {
+		switch {
+		case !l.endpoint.TLS():
 			serve = s.server.ServePlain
+		case s.passthrough:
+			serve = s.server.ServePassthrough
 		}
 		go func() { served <- serve(ctx, l) }()
 	}

@@ -87,20 +87,30 @@ func (t *trustConfig) readPolicy(c *cli.Context) error {
 	var policy tlsserver.Policy
 	for action, rules := range map[string]*[]tlsserver.Rule{"allow": &policy.Allow, "deny": &policy.Deny} {
 		for _, kind := range tlsserver.RuleKinds {
-			flag := action + "-" + string(kind)
-			for _, value := range list(c, flag) {
-				rule, err := tlsserver.ParseRule(kind, value)
-				if err != nil {
-					return misuse("", "flag --%s: %v", flag, err)
-				}
-				*rules = append(*rules, rule)
+			more, err := rulesOf(c, action+"-"+string(kind), kind)
+			if err != nil {
+				return err
 			}
+			*rules = append(*rules, more...)
 		}
 	}
 	if len(policy.Allow)+len(policy.Deny) > 0 {
 		t.policy = &policy
 	}
 	return nil
+}
+
+// rulesOf are the rules that a flag has.
+func rulesOf(c *cli.Context, flag string, kind tlsserver.RuleKind) ([]tlsserver.Rule, error) {
+	var rules []tlsserver.Rule
+	for _, value := range list(c, flag) {
+		rule, err := tlsserver.ParseRule(kind, value)
+		if err != nil {
+			return nil, misuse("", "flag --%s: %v", flag, err)
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
 }
 
 // check refuses what cannot be meant, in the words of the flags.

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var exitCodes = map[Reason]int{
 	Done:              0,
 	ClosedBeforeHello: 1,
+	ProxyHeader:       1,
 	Reset:             1,
 	Shutdown:          1,
 	Failed:            1,

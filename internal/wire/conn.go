@@ -18,6 +18,9 @@ import (
 // for the peer to take what was written.
 const abortGrace = 250 * time.Millisecond
 
+// closeNotifyTimeout is what crypto/tls gives the close_notify of its Close.
+const closeNotifyTimeout = 5 * time.Second
+
 // errNoCloseWrite is returned by CloseWrite where the transport has no
 // half-close (net.Pipe). It matches errors.ErrUnsupported.
 var errNoCloseWrite = &net.OpError{Op: "close", Net: "half", Err: errors.ErrUnsupported}
@@ -34,13 +37,16 @@ type Conn struct {
 	wasReset atomic.Bool  // a write met the peer's reset, which reading then does not tell
 	received atomic.Int64 // bytes that TLS or the plain stream took from the socket
 
-	reading sync.Mutex // held by who reads from the socket
-	unread  []byte     // to be read before the socket; guarded by reading
+	reading sync.Mutex   // held by who reads from the socket
+	unread  []byte       // to be read before the socket; guarded by reading
+	noMore  bool         // after unread nothing is read; as unread
+	writing sync.RWMutex // held for reading by who writes to the socket
 
 	mu         sync.Mutex
 	linger     time.Duration // bounds the wait in Close; guarded by mu, as all below
 	abortUntil time.Time     // set by Abort; mu also orders deadlines after it
 	closed     bool
+	patient    bool // SetWriteDeadline has no effect: CloseWrite of a Stream is under way
 }
 
 // NewConn puts a Conn on a socket. Its Close does not wait before SetLinger.
@@ -67,6 +73,9 @@ func (c *Conn) Read(b []byte) (int, error) {
 		c.unread = c.unread[n:]
 		return n, nil
 	}
+	if c.noMore {
+		return 0, io.EOF
+	}
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.received.Add(int64(n))
@@ -75,7 +84,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if err != nil && c.isClosed() {
 		return 0, net.ErrClosed // woken by Close
 	}
-	if err == io.EOF && c.wasReset.Load() {
+	if err == io.EOF && c.metReset() {
 		return 0, errReset
 	}
 	if err == io.EOF {
@@ -84,13 +93,47 @@ func (c *Conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// metReset reports whether an end is none. Writes that are under way may have
+// met a reset and not noted it yet: they return at once, if it was one.
+func (c *Conn) metReset() bool {
+	if !c.wasReset.Load() && c.disconnected() {
+		c.writing.Lock()
+		defer c.writing.Unlock()
+	}
+	return c.wasReset.Load()
+}
+
+// disconnected reports whether the connection is over in both directions. A FIN
+// ends but one.
+func (c *Conn) disconnected() bool {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	var peer error
+	return raw.Control(func(fd uintptr) { peer = peerOf(fd) }) == nil && errors.Is(peer, syscall.ENOTCONN)
+}
+
 // Write writes to the socket.
 func (c *Conn) Write(b []byte) (int, error) {
+	c.writing.RLock()
+	defer c.writing.RUnlock()
 	n, err := c.Conn.Write(b)
-	if err != nil && IsReset(err) {
+	c.noteReset(err)
+	return n, err
+}
+
+// noteReset notes what reading will not tell any more. EPIPE is a reset too, but
+// one that reading has told of, or that came after the peer's FIN, as when it
+// has closed and we go on sending: the end that reading then finds is one.
+func (c *Conn) noteReset(err error) {
+	if IsReset(err) && !errors.Is(err, syscall.EPIPE) {
 		c.wasReset.Store(true)
 	}
-	return n, err
 }
 
 // Unread gives bytes back that were read too early: the next reads return them
@@ -99,6 +142,14 @@ func (c *Conn) Unread(b []byte) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	c.unread = append(b[:len(b):len(b)], c.unread...)
+}
+
+// EndAfter makes the next reads return b and then io.EOF, whatever the peer
+// still sends. It keeps b.
+func (c *Conn) EndAfter(b []byte) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.unread, c.noMore = b, true
 }
 
 // errReset is the reset that was met elsewhere.
@@ -118,7 +169,6 @@ func (c *Conn) CloseWrite() error {
 	}
 	err := hc.CloseWrite()
 	if errors.Is(err, syscall.ENOTCONN) { // shutdown(2) of what the peer has reset
-		c.wasReset.Store(true)
 		return errReset
 	}
 	return err
@@ -167,10 +217,44 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline sets no later deadline than Abort leaves: crypto/tls sets
-// one of its own for the close_notify.
+// one of its own for the close_notify, of five seconds, which it has in a Close,
+// but not where only one side ends: what was written before may take longer.
 func (c *Conn) SetWriteDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.patient {
+		return nil
+	}
+	return c.setWriteDeadline(t)
+}
+
+// setPatient is set while a close_notify may wait for the peer to read, as any
+// other write does.
+func (c *Conn) setPatient(patient bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.patient = patient
+}
+
+// hurry ends a close_notify's patience: Close waits for it.
+func (c *Conn) hurry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.patient {
+		c.patient = false
+		c.setWriteDeadline(time.Now().Add(closeNotifyTimeout))
+	}
+}
+
+// limitWrites is SetWriteDeadline for others than crypto/tls.
+func (c *Conn) limitWrites(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.setWriteDeadline(t)
+}
+
+// setWriteDeadline is called with mu held.
+func (c *Conn) setWriteDeadline(t time.Time) error {
 	if !c.abortUntil.IsZero() && (t.IsZero() || t.After(c.abortUntil)) {
 		t = c.abortUntil
 	}
@@ -253,6 +337,9 @@ func (r lingerReader) Read(b []byte) (int, error) { return r.c.Conn.Read(b) }
 
 // IsReset reports whether err is a connection that the peer has reset.
 func IsReset(err error) bool {
+	if err == nil {
+		return false
+	}
 	for _, errno := range resets {
 		if errors.Is(err, errno) {
 			return true

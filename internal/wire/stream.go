@@ -3,6 +3,7 @@ package wire
 import (
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -100,7 +101,10 @@ func (s *Stream) CloseWrite() error {
 	if s.TLS == nil {
 		return s.Raw.CloseWrite()
 	}
-	if err := s.TLS.CloseWrite(); err != nil {
+	s.Raw.setPatient(true)
+	err := s.TLS.CloseWrite()
+	s.Raw.setPatient(false)
+	if err != nil {
 		return err
 	}
 	if err := s.Raw.CloseWrite(); err != nil && err != errNoCloseWrite {
@@ -116,18 +120,21 @@ func (s *Stream) Close() error {
 	if s.TLS != nil && s.End() == Clean {
 		s.Raw.SetLinger(0)
 	}
+	s.Raw.hurry()
 	return s.conn().Close()
 }
 
 // SetDeadline, SetReadDeadline and SetWriteDeadline are as in net.Conn; after
 // a write deadline has fired a TLS stream cannot be written to any more.
-func (s *Stream) SetDeadline(t time.Time) error { return s.conn().SetDeadline(t) }
+func (s *Stream) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
 
 // SetReadDeadline: see SetDeadline.
 func (s *Stream) SetReadDeadline(t time.Time) error { return s.conn().SetReadDeadline(t) }
 
 // SetWriteDeadline: see SetDeadline.
-func (s *Stream) SetWriteDeadline(t time.Time) error { return s.conn().SetWriteDeadline(t) }
+func (s *Stream) SetWriteDeadline(t time.Time) error { return s.Raw.limitWrites(t) }
 
 // BytesRead and BytesWritten count the stream's own bytes, not those of TLS.
 func (s *Stream) BytesRead() int64 { return s.in.Load() }

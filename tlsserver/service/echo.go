@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"io"
 
 	"tcps/tlsserver"
 )
@@ -12,5 +13,6 @@ import (
 func Echo() tlsserver.Handler { return tlsserver.HandlerFunc(echo) }
 
 func echo(_ context.Context, c *tlsserver.Conn) error {
-	return copyPooled(c, c)
+	_, err := io.Copy(c, c)
+	return err
 }

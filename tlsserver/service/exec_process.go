@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"time"
 
+	"tcps/internal/wire"
 	"tcps/tlsserver"
 )
 
@@ -53,9 +54,6 @@ func (e *Exec) start(c *tlsserver.Conn) (*process, error) {
 // errServed is the cause of the end of a connection that ended as it should.
 var errServed = errors.New("served")
 
-// past is a deadline that is over on every clock.
-var past = time.Unix(1, 0)
-
 // serve copies in both directions until the connection and the process have
 // ended, each with the other. The cause is the first that went wrong.
 func (p *process) serve(ctx context.Context, c *tlsserver.Conn) error {
@@ -96,7 +94,7 @@ func (p *process) status() error {
 // feed gives the program what the peer sends. A stream that was cut ends its
 // input too: what came before is whole records.
 func (p *process) feed(c *tlsserver.Conn, end context.CancelCauseFunc) {
-	err := copyPooled(&input{file: p.stdin}, c)
+	_, err := wire.Copy(&input{file: p.stdin}, c)
 	p.stdin.Close()
 	if err != nil && !errors.Is(err, tlsserver.ErrTruncated) {
 		end(fmt.Errorf("receive: %w", err))
@@ -123,7 +121,7 @@ func (i *input) Write(b []byte) (int, error) {
 // deliver sends the peer what the program writes, then the end of it, and ends
 // the connection when the program has ended too.
 func (p *process) deliver(c *tlsserver.Conn, end context.CancelCauseFunc, fed <-chan struct{}) {
-	err := copyPooled(c, &output{file: p.stdout, over: p.over})
+	_, err := wire.Copy(c, &output{file: p.stdout, over: p.over})
 	p.stdout.Close() // who still writes to it hears of it
 	if err == nil {
 		err = c.CloseWrite()

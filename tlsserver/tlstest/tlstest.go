@@ -94,6 +94,17 @@ func (s *Server) StartPlain() {
 	s.Endpoint = "tcp://" + s.Addr
 }
 
+// StartPassthrough is Start for TLS that is not terminated.
+func (s *Server) StartPassthrough() {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.serve(l, (*tlsserver.Server).ServePassthrough)
+	s.Endpoint = "tcps://" + s.Addr
+}
+
 // serve starts the server on a listener, with one of its methods.
 func (s *Server) serve(l net.Listener, serve func(*tlsserver.Server, context.Context, net.Listener) error) {
 	s.t.Helper()

@@ -1,0 +1,122 @@
+package tlsclient_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"tcps/tlsclient"
+)
+
+// smtpServer answers as a mail server, and then speaks what begin says.
+func smtpServer(t *testing.T, greeting, offer string, begin func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, l, func(c net.Conn) {
+		io.WriteString(c, greeting)
+		if !hear(c, "EHLO [127.0.0.1]\r\n") {
+			return
+		}
+		io.WriteString(c, offer)
+		if hear(c, "STARTTLS\r\n") {
+			begin(c)
+		}
+	})
+	return "tcps://localhost:" + portOf(l)
+}
+
+func portOf(l net.Listener) string {
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+func hear(c net.Conn, want string) bool {
+	got := make([]byte, len(want))
+	_, err := io.ReadFull(c, got)
+	return err == nil && string(got) == want
+}
+
+const offer = "250-me\r\n250 STARTTLS\r\n"
+
+func TestTheServerIsAskedForTLSInItsOwnProtocol(t *testing.T) {
+	a := newAuthority(t)
+	config := a.config(t)
+	endpoint := smtpServer(t, "220 hi\r\n", offer, func(c net.Conn) {
+		io.WriteString(c, "220 go\r\n")
+		over := tls.Server(c, config)
+		io.Copy(over, over)
+		over.Close()
+	})
+	d := &tlsclient.Dialer{RootCAs: a.pool(), StartTLS: "smtp", Network: "tcp4"}
+	c, err := d.Dial(t.Context(), endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.StartTLS() != "smtp" || string(c.Greeting()) != "220 hi\r\n" {
+		t.Errorf("StartTLS %q, greeting %q", c.StartTLS(), c.Greeting())
+	}
+	io.WriteString(c, "abc")
+	c.CloseWrite()
+	if got, err := io.ReadAll(c); string(got) != "abc" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestWhatAServerSendsInPlainBehindItsAnswerIsNoTLS(t *testing.T) {
+	endpoint := smtpServer(t, "220 hi\r\n", offer, func(c net.Conn) {
+		io.WriteString(c, "220 go\r\n250 injected\r\n")
+		io.Copy(io.Discard, c)
+	})
+	_, err := (&tlsclient.Dialer{StartTLS: "smtp", Network: "tcp4"}).Dial(t.Context(), endpoint)
+	if failed, ok := errors.AsType[*tlsclient.Error](err); !ok || failed.Reason != tlsclient.ReasonNotTLS {
+		t.Errorf("got %v, want not-tls", err)
+	}
+}
+
+func TestAServerThatDoesNotOfferTLSIsNotTLS(t *testing.T) {
+	endpoint := smtpServer(t, "220 hi\r\n", "250 me\r\n", func(net.Conn) {})
+	_, err := (&tlsclient.Dialer{StartTLS: "smtp", Network: "tcp4"}).Dial(t.Context(), endpoint)
+	failed, ok := errors.AsType[*tlsclient.Error](err)
+	if !ok || failed.Reason != tlsclient.ReasonNotTLS || !strings.HasPrefix(err.Error(), "ask for TLS at "+endpoint+": starttls smtp: the server does not offer STARTTLS") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAServerThatStallsInTheDialogueIsGivenUp(t *testing.T) {
+	stall := func(c net.Conn) { io.Copy(io.Discard, c) }
+	for _, greeting := range []string{"220 hi\r\n", "220-hi\r\n", ""} {
+		endpoint := smtpServer(t, greeting, offer, stall)
+		d := &tlsclient.Dialer{StartTLS: "smtp", Network: "tcp4", Timeout: 50 * time.Millisecond}
+		_, err := d.Dial(t.Context(), endpoint)
+		if failed, ok := errors.AsType[*tlsclient.Error](err); !ok || failed.Reason != "timeout:handshake" {
+			t.Errorf("got %v, want timeout:handshake", err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	endpoint := smtpServer(t, "220 hi\r\n", offer, func(c net.Conn) { cancel(); stall(c) })
+	_, err := (&tlsclient.Dialer{StartTLS: "smtp", Network: "tcp4"}).Dial(ctx, endpoint)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that it was cancelled", err)
+	}
+}
+
+func TestStartTLSThatCannotBe(t *testing.T) {
+	for _, tt := range []struct{ protocol, endpoint, want string }{
+		{"gopher", "tcps://localhost:1", "unknown STARTTLS protocol"},
+		{"smtp", "tcp://localhost:1", "the endpoint is plain"},
+	} {
+		_, err := (&tlsclient.Dialer{StartTLS: tt.protocol}).Dial(t.Context(), tt.endpoint)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", tt.protocol, err, tt.want)
+		}
+	}
+}
