@@ -15,7 +15,7 @@ func (s *serving) shutdown(signals <-chan os.Signal) error {
 	limit := time.Duration(math.MaxInt64)
 	if s.drain >= 0 {
 		ctx, stop = context.WithTimeout(ctx, s.drain)
-		limit = s.drain + patience
+		limit = s.drain + patience + s.ending
 	}
 	defer stop()
 	done := make(chan error, 1)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,10 +17,13 @@ import (
 
 const execCategory = "The service exec"
 
+// execGrace is the time between SIGTERM and SIGKILL.
+const execGrace = 5 * time.Second
+
 // execFlags are those of serve exec.
 func execFlags() []cli.Flag {
 	return []cli.Flag{
-		countFlag(execCategory, "max-processes", 256, "`NUMBER` of programs that may run at once; one connection more is closed"),
+		countFlag(execCategory, "max-processes", 256, "`NUMBER` of programs that may run at once; one connection more is closed (off: 8,000)"),
 	}
 }
 
@@ -35,7 +39,7 @@ func (p *program) execHandler(c *cli.Context, args []string) (tlsserver.Handler,
 	if err != nil {
 		return nil, noProgram(args[0], err)
 	}
-	handler := &service.Exec{Path: path, Args: args, Env: os.Environ(), MaxProcesses: countOf(c, "max-processes")}
+	handler := &service.Exec{Path: path, Args: args, Env: os.Environ(), MaxProcesses: countOf(c, "max-processes"), Grace: execGrace}
 	if file, ok := p.err.(*os.File); ok {
 		handler.Stderr = file
 	}

@@ -140,6 +140,7 @@ type serving struct {
 	trust     *trustConfig
 	server    *tlsserver.Server
 	drain     time.Duration // negative: no limit
+	ending    time.Duration // that connections may take to end when the drain has cut them
 	log       *slog.Logger
 	lifetimes *lifetimes
 
@@ -156,7 +157,9 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	notifyHangup(hangups)
 	defer signal.Stop(hangups)
-	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away
+	// Whoever reads the log may go away. (Ignoring it would be inherited by the
+	// programs of exec.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	s, err := p.servingOf(c)
 	if err != nil {
 		return err
@@ -245,6 +248,9 @@ func (p *program) configureService(c *cli.Context, s *serving) error {
 		return err
 	}
 	s.name, s.server.Handler = chosen.name, handler
+	if _, ok := handler.(*service.Exec); ok {
+		s.ending = 2 * execGrace // SIGTERM, SIGKILL, and what is left of the group
+	}
 	listen := list(c, "listen")
 	if len(listen) == 0 {
 		listen = []string{"tcps://127.0.0.1:8120"}

@@ -2,44 +2,41 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"os/exec"
 	"sync"
 	"time"
 
 	"tcps/internal/reason"
-	"tcps/internal/wire"
 	"tcps/tlsserver"
 )
 
 // An Exec is a Handler that runs a program for each connection: what the peer
 // sends is the program's standard input, and what the program writes to its
-// standard output goes to the peer, each with back-pressure. No shell comes
-// between: the program gets its arguments as they are.
+// standard output is sent to the peer, each with back-pressure. Never a shell
+// comes between: the program gets its arguments as they are.
 //
 // The peer's end is the end of the input, and the program may go on writing.
-// When the program has ended, and all that it wrote was sent, the connection is
+// When the program has ended and all that it wrote was sent, the connection is
 // closed; an exit status other than 0 is the reason failed. When the connection
-// has ended, the program gets SIGTERM, and SIGKILL after Grace; so does whatever
-// else is in its process group (on Windows the program alone is ended, at once).
+// has ended, so has the program: it and whatever else is in its process group
+// get SIGTERM, and after Grace SIGKILL (on Windows the program alone is ended,
+// at once). Only what has left the group (setsid) may outlive it.
 //
 // That the peer is gone is noticed where something is read or sent: a program
-// that neither reads the input that waits for it nor writes is not ended before.
+// that neither reads its input, which is full, nor writes, is not ended before.
 //
 // Set the fields before the first connection; do not copy it.
 type Exec struct {
-	// Path is the program; it is not looked for anywhere.
+	// Path is the program. It should be absolute.
 	Path string
 
 	// Args are its arguments; the first is the name that it is called by.
 	Args []string
 
-	// Env is the environment, as NAME=VALUE. What begins with TCPS_ is left
-	// out: the variables of that name tell of the connection (see environment).
+	// Env is the environment, as NAME=VALUE, without what begins with TCPS_:
+	// there stands instead what is known of the connection (see environment).
 	Env []string
 
 	// Stderr is the standard error of all the programs; they write to it at
@@ -47,39 +44,41 @@ type Exec struct {
 	Stderr *os.File
 
 	// MaxProcesses is how many connections may have a program at the same time.
-	// One more is closed, with the reason limit:processes. 0: 256; negative: no
-	// limit.
+	// One more is closed, with the reason limit:processes. 0: 256; negative:
+	// 8,000, since each takes a thread and Go allows 10,000.
 	MaxProcesses int
 
-	// Grace is the time between SIGTERM and SIGKILL, and that which others of
-	// the program's group have to end their output once it has exited. 0: 5 s;
-	// negative: none.
+	// Grace is the time between SIGTERM and SIGKILL, and that which the program
+	// has to exit once both directions of the connection have ended, or others
+	// of its group to end their output once it has exited. 0: 5 s; negative:
+	// none.
 	Grace time.Duration
 
 	mu      sync.Mutex
-	entered int                    // connections that have a process, or are about to; guarded by mu
-	cmds    map[*exec.Cmd]struct{} // that run; guarded by mu
-	killed  bool                   // guarded by mu
+	entered int                   // connections that have a process, or are about to; guarded by mu
+	running map[*process]struct{} // guarded by mu
+	killed  bool                  // guarded by mu
 }
+
+// maxThreads keeps away from the number of threads at which Go ends a program
+// (runtime/debug.SetMaxThreads): to wait for a process takes one.
+const maxThreads = 8000
 
 func (e *Exec) maxProcesses() int {
 	switch {
 	case e.MaxProcesses == 0:
 		return 256
 	case e.MaxProcesses < 0:
-		return int(^uint(0) >> 1)
+		return maxThreads
 	}
-	return e.MaxProcesses
+	return min(e.MaxProcesses, maxThreads)
 }
 
 func (e *Exec) grace() time.Duration {
-	switch {
-	case e.Grace == 0:
+	if e.Grace == 0 {
 		return 5 * time.Second
-	case e.Grace < 0:
-		return time.Nanosecond // os/exec takes 0 for no bound
 	}
-	return e.Grace
+	return max(e.Grace, 0)
 }
 
 // ServeConn runs the program for one connection.
@@ -88,133 +87,14 @@ func (e *Exec) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
 		return tlsserver.WithReason(reason.Limit("processes"), fmt.Errorf("run %q: %d programs run already", e.Args[0], e.maxProcesses()))
 	}
 	defer e.leave()
-	ctx, end := context.WithCancelCause(ctx)
-	defer end(nil)
-	p, err := e.run(ctx, c)
+	p, err := e.start(c)
 	if err != nil {
-		return e.failed(err)
+		return tlsserver.WithReason(tlsserver.ReasonFailed, err)
 	}
+	e.add(p)
+	defer e.remove(p)
 	c.Annotate(slog.Int("pid", p.cmd.Process.Pid))
-	fed, delivered := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(fed)
-		feed(p.stdin, c, end)
-	}()
-	go func() {
-		defer close(delivered)
-		deliver(c, p.stdout, end)
-	}()
-	err = p.cmd.Wait()
-	e.awaitOutput(ctx, p, delivered)
-	c.SetReadDeadline(time.Now()) // for who feeds a program that has ended
-	<-fed
-	if cause := context.Cause(ctx); cause != nil {
-		return cause // the connection ended first
-	}
-	return e.failed(err)
-}
-
-// A running is a program and our ends of its pipes.
-type running struct {
-	cmd           *exec.Cmd
-	stdin, stdout *os.File
-}
-
-// run starts the program. The pipes are ours, not os/exec's: that would cut off
-// the output of a program that has exited, when the peer is slow to take it.
-func (e *Exec) run(ctx context.Context, c *tlsserver.Conn) (*running, error) {
-	theirIn, in, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer theirIn.Close()
-	out, theirOut, err := os.Pipe()
-	if err != nil {
-		in.Close()
-		return nil, err
-	}
-	defer theirOut.Close()
-	cmd := e.command(ctx, c)
-	cmd.Stdin, cmd.Stdout = theirIn, theirOut
-	if err := e.start(cmd); err != nil {
-		in.Close()
-		out.Close()
-		return nil, err
-	}
-	return &running{cmd, in, out}, nil
-}
-
-// awaitOutput waits, once the program has exited, until all that it wrote is
-// delivered. Others of its group that hold its output have Grace to end.
-func (e *Exec) awaitOutput(ctx context.Context, p *running, delivered <-chan struct{}) {
-	grace := time.NewTimer(e.grace())
-	defer grace.Stop()
-	select {
-	case <-delivered:
-	case <-grace.C:
-	case <-ctx.Done():
-	}
-	e.endGroup(p.cmd)
-	select {
-	case <-delivered:
-	case <-ctx.Done():
-	}
-	p.stdout.Close()
-	<-delivered
-	p.stdin.Close()
-}
-
-// command is the program for a connection, in a process group of its own.
-func (e *Exec) command(ctx context.Context, c *tlsserver.Conn) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, e.Path)
-	cmd.Args, cmd.Env = e.Args, environment(e.Env, c)
-	if e.Stderr != nil {
-		cmd.Stderr = e.Stderr
-	}
-	ownGroup(cmd)
-	cmd.Cancel = func() error { return terminate(cmd.Process) }
-	cmd.WaitDelay = e.grace()
-	return cmd
-}
-
-// failed is how a program ended that no connection's end has ended.
-func (e *Exec) failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return tlsserver.WithReason(tlsserver.ReasonFailed, fmt.Errorf("run %q: %w", e.Args[0], err))
-}
-
-// feed gives the program what the peer sends. What it does not want any more is
-// read all the same, so that the peer's end is noticed.
-func feed(stdin *os.File, c *tlsserver.Conn, end context.CancelCauseFunc) {
-	unwanted := false
-	_, err := wire.Copy(writerFunc(func(b []byte) (int, error) {
-		if !unwanted {
-			_, err := stdin.Write(b)
-			unwanted = err != nil
-		}
-		return len(b), nil
-	}), c)
-	stdin.Close()
-	switch {
-	case err == nil, errors.Is(err, tlsserver.ErrTruncated): // the input's end
-	case errors.Is(err, os.ErrDeadlineExceeded): // the program's
-	default:
-		end(err)
-	}
-}
-
-type writerFunc func(b []byte) (int, error)
-
-func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
-
-// deliver gives the peer what the program writes. When the peer is gone, so must
-// be the program.
-func deliver(c *tlsserver.Conn, stdout *os.File, end context.CancelCauseFunc) {
-	if _, err := wire.Copy(c, struct{ io.Reader }{stdout}); err != nil && !errors.Is(err, os.ErrClosed) {
-		end(err)
-	}
+	return p.serve(ctx, c)
 }
 
 // Kill ends every program that still runs, without any grace, and lets none
@@ -223,8 +103,8 @@ func (e *Exec) Kill() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.killed = true
-	for cmd := range e.cmds {
-		killGroup(cmd.Process)
+	for p := range e.running {
+		p.kill()
 	}
 }
 
@@ -244,29 +124,21 @@ func (e *Exec) leave() {
 	e.entered--
 }
 
-// start starts the program. Of our descriptors it gets only its three: Go has
-// all others closed at exec.
-func (e *Exec) start(cmd *exec.Cmd) error {
+func (e *Exec) add(p *process) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.running == nil {
+		e.running = make(map[*process]struct{})
+	}
+	e.running[p] = struct{}{}
 	if e.killed {
-		return errors.New("the server is about to exit")
+		p.kill()
 	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	if e.cmds == nil {
-		e.cmds = make(map[*exec.Cmd]struct{})
-	}
-	e.cmds[cmd] = struct{}{}
-	return nil
 }
 
-// endGroup ends what the program has left behind in its group. The number of
-// the group is free again once that is empty, but numbers are given out in turn.
-func (e *Exec) endGroup(cmd *exec.Cmd) {
+// remove forgets a process whose group is over: its number may be another's soon.
+func (e *Exec) remove(p *process) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	killGroup(cmd.Process)
-	delete(e.cmds, cmd)
+	delete(e.running, p)
 }

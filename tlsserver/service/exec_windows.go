@@ -9,6 +9,8 @@ import (
 
 func ownGroup(*exec.Cmd) {}
 
-func terminate(p *os.Process) error { return p.Kill() }
+func terminate(p *os.Process) { p.Kill() }
 
-func killGroup(p *os.Process) { p.Kill() }
+func kill(p *os.Process) { p.Kill() }
+
+func groupLeft(*os.Process) bool { return false }
