@@ -43,6 +43,9 @@ func (p *program) broadcastHandler(c *cli.Context, args []string) (tlsserver.Han
 	}
 	switch from := c.String("name-from"); from {
 	case "cert":
+		if c.IsSet("name-from") && !asksForCertificates(c) {
+			return nil, misuse("ask for certificates: --client-ca FILE or --allow-pin PIN", "--name-from cert, but no client is asked for a certificate")
+		}
 	case "address":
 		b.NameFrom = service.NameFromAddress
 	default:
@@ -74,11 +77,16 @@ func writersOf(c *cli.Context) ([]tlsserver.Rule, error) {
 		rules = slices.Concat(rules, more)
 	}
 	byName := func(r tlsserver.Rule) bool { return r.Kind() != tlsserver.RulePin }
-	switch certificates := len(list(c, "client-ca")) > 0; {
-	case !certificates && slices.ContainsFunc(rules, byName):
+	switch {
+	case len(list(c, "client-ca")) == 0 && slices.ContainsFunc(rules, byName):
 		return nil, misuse("name the authority that vouches for clients: --client-ca FILE", "--may-write-… without --client-ca: anybody can write any name into a certificate")
-	case !certificates && len(rules) > 0 && len(list(c, "allow-pin")) == 0:
+	case len(rules) > 0 && !asksForCertificates(c):
 		return nil, misuse("ask for certificates: --client-ca FILE or --allow-pin PIN", "--may-write-pin, but no client is asked for a certificate")
 	}
 	return rules, nil
+}
+
+// asksForCertificates reports whether clients can have an identity.
+func asksForCertificates(c *cli.Context) bool {
+	return len(list(c, "client-ca"))+len(list(c, "allow-pin")) > 0
 }

@@ -156,7 +156,16 @@ func leadsTo(e, from endpoint.Endpoint) bool {
 	}
 	addr, _ := netip.ParseAddr(from.Host)
 	everywhere := from.Host == "" || addr.IsValid() && addr.IsUnspecified()
-	return strings.EqualFold(e.Host, from.Host) || everywhere && e.Local()
+	return strings.EqualFold(loopback(e.Host), loopback(from.Host)) || everywhere && e.Local()
+}
+
+// loopback takes the addresses of localhost for its name: who dials that tries
+// both.
+func loopback(host string) string {
+	if host == "127.0.0.1" || host == "::1" {
+		return "localhost"
+	}
+	return host
 }
 
 // balanced makes the targets of a tunnel.
