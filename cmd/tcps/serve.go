@@ -194,8 +194,8 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 			return err
 		}
 	}
+	// Never stopped: one that comes too late must not change the exit status.
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
 	s.say(func() { s.announce(c, listeners, managed != nil && managed.acme == nil) })
 	ctx, cancel := context.WithCancel(c.Context)
 	defer cancel()
