@@ -29,7 +29,7 @@ func TestHalfCloseGoesThrough(t *testing.T) {
 	const ask = "asked"
 	for _, flight := range []struct {
 		name, answer string
-	}{{"nothing in flight", "answered"}, {"4 MiB in flight", text(4 << 20)}} {
+	}{{"nothing in flight", "answered"}, {"1 MiB in flight", text(1 << 20)}} {
 		half := func(first, second func(*passage) halfConn) func(t *testing.T, u *passage) {
 			return func(t *testing.T, u *passage) {
 				var sending sync.WaitGroup
@@ -132,7 +132,7 @@ func (u *passage) wantBlamed(e tlsserver.Ended, one halfConn) {
 	u.t.Helper()
 	name := "read from the client: "
 	if one == u.target {
-		name = "read from tcp"
+		name = "read from " + u.endpoint
 	}
 	if e.Err == nil || !strings.HasPrefix(e.Err.Error(), name) {
 		u.t.Errorf("the error is %v, want it to begin with %q", e.Err, name)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -84,6 +85,45 @@ func nextEvent(t *testing.T, events <-chan service.TargetEvent) service.TargetEv
 	case <-time.After(soon):
 		t.Fatal("nothing is told of the targets")
 		return nil
+	}
+}
+
+// Nothing reaches a target but what clients want of it: no check, and no client
+// that has not shaken hands.
+func TestATargetIsDialledAfterTheHandshakeOnceAClient(t *testing.T) {
+	var dialled atomic.Int32
+	target := tlstest.NewUnstartedServer(t, service.Greet("x", service.Discard()))
+	target.Config.Observer = tlsserver.ObserverFunc(func(e tlsserver.Event) {
+		if _, ok := e.(tlsserver.Opened); ok {
+			dialled.Add(1)
+		}
+	})
+	target.StartPlain()
+	targets := service.NewTargets(target.Endpoint)
+	running(t, targets)
+	front := tlstest.NewServer(t, &service.Forward{Targets: targets})
+	for range 3 {
+		silent, err := net.Dial("tcp", front.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+	}
+	for range 2 {
+		c := front.Dial(front.Dialer())
+		c.SetDeadline(time.Now().Add(soon))
+		io.WriteString(c, "abc")
+		c.CloseWrite()
+		if got, err := io.ReadAll(c); string(got) != "x" || err != nil {
+			t.Errorf("a client read %q, %v", got, err)
+		}
+		if e := target.WaitEnded(); e.Conn.BytesRead() != 3 {
+			t.Errorf("the target was visited by somebody who said %d bytes, %v", e.Conn.BytesRead(), e.Err)
+		}
+	}
+	front.Config.Close()
+	if n := dialled.Load(); n != 2 {
+		t.Errorf("the target was dialled %d times for 2 clients", n)
 	}
 }
 

@@ -22,26 +22,31 @@ type kind struct {
 }
 
 var (
-	tls12    = kind{"TLS 1.2", false, tls.VersionTLS12}
-	tls13    = kind{"TLS 1.3", false, tls.VersionTLS13}
-	tcp      = kind{"TCP", false, 0}
-	unixKind = kind{"Unix", true, 0}
-	kinds    = []kind{tls12, tls13, tcp, unixKind}
+	tls12     = kind{"TLS 1.2", false, tls.VersionTLS12}
+	tls13     = kind{"TLS 1.3", false, tls.VersionTLS13}
+	tcp       = kind{"TCP", false, 0}
+	unixKind  = kind{"Unix", true, 0}
+	unixSKind = kind{"TLS over Unix", true, tls.VersionTLS13}
+	kinds     = []kind{tls12, tls13, tcp, unixKind, unixSKind}
 )
 
 // A passage is a Forward with what is on its two sides.
 type passage struct {
 	t              testing.TB
 	client, target halfConn // TLS, or the sockets
+	endpoint       string   // the target's
 	server         *tlsserver.Server
 	ended          chan tlsserver.Ended
 }
 
-// eachPair runs a test in a tunnel for each pair of kinds.
+// eachPair runs a test in a tunnel for each pair of kinds, some at once.
 func eachPair(t *testing.T, kinds []kind, f func(*testing.T, *passage)) {
 	for _, from := range kinds {
 		for _, to := range kinds {
-			t.Run(from.name+" to "+to.name, func(t *testing.T) { f(t, newTunnel(t, from, to)) })
+			t.Run(from.name+" to "+to.name, func(t *testing.T) {
+				t.Parallel()
+				f(t, newTunnel(t, from, to))
+			})
 		}
 	}
 }
@@ -75,13 +80,14 @@ func (k kind) listen(t testing.TB) net.Listener {
 }
 
 func (k kind) endpointOf(l net.Listener) string {
-	switch {
-	case k.unix:
-		return "unix://" + l.Addr().String()
-	case k.version == 0:
-		return "tcp://" + l.Addr().String()
+	scheme := "tcp"
+	if k.unix {
+		scheme = "unix"
 	}
-	return "tcps://" + l.Addr().String()
+	if k.version != 0 {
+		scheme += "s"
+	}
+	return scheme + "://" + l.Addr().String()
 }
 
 func newTunnel(t testing.TB, from, to kind) *passage { return newTunnelBehind(t, from, to, nil) }
@@ -98,7 +104,7 @@ func newTunnelBehind(t testing.TB, from, to kind, via func(string) string) *pass
 	}
 	forward := &service.Forward{Targets: service.NewTargets(target)}
 	forward.Targets.SetDialer(&tlsclient.Dialer{RootCAs: a.Pool(), ServerName: "localhost", MaxVersion: to.version})
-	u := &passage{t: t, ended: make(chan tlsserver.Ended, 1)}
+	u := &passage{t: t, endpoint: target, ended: make(chan tlsserver.Ended, 1)}
 	u.server = &tlsserver.Server{Handler: forward, MaxVersion: from.version, Observer: tlsserver.ObserverFunc(func(e tlsserver.Event) {
 		if e, ok := e.(tlsserver.Ended); ok {
 			u.ended <- e
