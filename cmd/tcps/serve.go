@@ -156,7 +156,7 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
 	notifyHangup(hangups)
 	defer signal.Stop(hangups)
-	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may go away
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // whoever reads the log may go away; programs of exec would inherit an Ignore
 	s, err := p.servingOf(c)
 	if err != nil {
 		return err
