@@ -26,6 +26,10 @@ import (
 // closed; an exit status other than 0 is the reason failed. When the connection
 // has ended, the program gets SIGTERM, and SIGKILL after Grace; so does whatever
 // else is in its process group (on Windows the program alone is ended, at once).
+// What has left the group may live on, but without the connection.
+//
+// A program that closes its output ends our side at once, and may go on reading.
+// With the peer's end the connection is then over: the program has Grace to exit.
 //
 // That the peer is gone is noticed where something is read or sent: a program
 // that neither reads the input that waits for it nor writes is not ended before.
@@ -47,13 +51,13 @@ type Exec struct {
 	Stderr *os.File
 
 	// MaxProcesses is how many connections may have a program at the same time.
-	// One more is closed, with the reason limit:processes. 0: 256; negative: no
-	// limit.
+	// One more is closed, with the reason limit:processes. 0: 256; negative: as
+	// many as can be waited for, which is 8,000.
 	MaxProcesses int
 
-	// Grace is the time between SIGTERM and SIGKILL, and that which others of
-	// the program's group have to end their output once it has exited. 0: 5 s;
-	// negative: none.
+	// Grace is the time between SIGTERM and SIGKILL, that which the program has
+	// to exit once the connection is over both ways, and that which others have
+	// to end their output once it has exited. 0: 5 s; negative: none.
 	Grace time.Duration
 
 	mu      sync.Mutex
@@ -62,14 +66,18 @@ type Exec struct {
 	killed  bool                   // guarded by mu
 }
 
+// maxWaiting keeps away from the 10,000 threads at which Go ends a program
+// (runtime/debug.SetMaxThreads): to wait for a process takes one.
+const maxWaiting = 8000
+
 func (e *Exec) maxProcesses() int {
 	switch {
 	case e.MaxProcesses == 0:
 		return 256
 	case e.MaxProcesses < 0:
-		return int(^uint(0) >> 1)
+		return maxWaiting
 	}
-	return e.MaxProcesses
+	return min(e.MaxProcesses, maxWaiting)
 }
 
 func (e *Exec) grace() time.Duration {
@@ -102,9 +110,9 @@ func (e *Exec) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
 	}()
 	go func() {
 		defer close(delivered)
-		deliver(c, p.stdout, end)
+		deliver(c, &output{p.stdout, maxPipeBytes}, end)
 	}()
-	err = p.cmd.Wait()
+	err = e.await(p, end, delivered, fed)
 	e.awaitOutput(ctx, p, delivered)
 	c.SetReadDeadline(time.Now()) // for who feeds a program that has ended
 	<-fed
@@ -144,8 +152,28 @@ func (e *Exec) run(ctx context.Context, c *tlsserver.Conn) (*running, error) {
 	return &running{cmd, in, out}, nil
 }
 
+// await waits for the program to exit. Where both directions have ended before,
+// it has Grace for that.
+func (e *Exec) await(p *running, end context.CancelCauseFunc, directions ...<-chan struct{}) error {
+	exited := make(chan error, 1)
+	go func() { exited <- p.cmd.Wait() }()
+	for _, over := range directions {
+		select {
+		case err := <-exited:
+			return err
+		case <-over:
+		}
+	}
+	late := time.AfterFunc(e.grace(), func() {
+		end(e.failed(errors.New("it still runs, and both directions of the connection have ended")))
+	})
+	defer late.Stop()
+	return <-exited
+}
+
 // awaitOutput waits, once the program has exited, until all that it wrote is
-// delivered. Others of its group that hold its output have Grace to end.
+// delivered. Others that hold its output have Grace to end; who has left the
+// group keeps nothing but its life.
 func (e *Exec) awaitOutput(ctx context.Context, p *running, delivered <-chan struct{}) {
 	grace := time.NewTimer(e.grace())
 	defer grace.Stop()
@@ -155,6 +183,7 @@ func (e *Exec) awaitOutput(ctx context.Context, p *running, delivered <-chan str
 	case <-ctx.Done():
 	}
 	e.endGroup(p.cmd)
+	p.stdout.SetReadDeadline(past)
 	select {
 	case <-delivered:
 	case <-ctx.Done():
@@ -209,12 +238,46 @@ type writerFunc func(b []byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// deliver gives the peer what the program writes. When the peer is gone, so must
-// be the program.
-func deliver(c *tlsserver.Conn, stdout *os.File, end context.CancelCauseFunc) {
-	if _, err := wire.Copy(c, struct{ io.Reader }{stdout}); err != nil && !errors.Is(err, os.ErrClosed) {
+// deliver gives the peer what the program writes, and the end of it. When the
+// peer is gone, so must be the program.
+func deliver(c *tlsserver.Conn, stdout io.Reader, end context.CancelCauseFunc) {
+	_, err := wire.Copy(c, stdout)
+	if err == nil {
+		err = c.CloseWrite()
+	}
+	if err != nil && !errors.Is(err, os.ErrClosed) && !errors.Is(err, errors.ErrUnsupported) {
 		end(err)
 	}
+}
+
+// An output is a program's. Once its read deadline has passed it ends with what
+// is in the pipe, whoever may still write to that.
+type output struct {
+	pipe *os.File
+	rest int // bytes that may be read after the deadline
+}
+
+const (
+	maxPipeBytes = 1 << 20                // what a pipe holds at most (pipe(7), pipe-max-size)
+	emptyAfter   = 100 * time.Millisecond // a pipe from which nothing comes for so long is empty
+)
+
+func (o *output) Read(b []byte) (int, error) {
+	n, err := o.pipe.Read(b)
+	if !wire.IsTimeout(err) {
+		return n, err
+	}
+	if o.rest == 0 {
+		return 0, io.EOF
+	}
+	o.pipe.SetReadDeadline(time.Now().Add(emptyAfter))
+	n, err = o.pipe.Read(b[:min(len(b), o.rest)])
+	o.pipe.SetReadDeadline(past)
+	o.rest -= n
+	if wire.IsTimeout(err) {
+		return n, io.EOF
+	}
+	return n, err
 }
 
 // Kill ends every program that still runs, without any grace, and lets none
