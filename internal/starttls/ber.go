@@ -58,17 +58,17 @@ func berLength(first byte, extra []byte) (int, error) {
 	if first == 0x80 { // indefinite
 		return 0, errBER
 	}
-	length := int(first)
+	length := uint32(first) // an int may have no room for four bytes
 	if first > 0x80 {
 		length = 0
 	}
 	for _, b := range extra {
-		length = length<<8 | int(b)
+		length = length<<8 | uint32(b)
 	}
 	if length > maxMessage {
 		return 0, errBER
 	}
-	return length, nil
+	return int(length), nil
 }
 
 // next takes the first element off b.

@@ -112,6 +112,15 @@ func TestPostgresCancelInPlainIsExactly16Bytes(t *testing.T) {
 	}
 }
 
+// On 32 bits such a length is less than nothing, unless that is looked at.
+func TestALengthOfFourGiBIsNoLDAP(t *testing.T) {
+	for _, says := range []string{"0\x84\xff\xff\xff\xff", "0\x06\x02\x84\xff\xff\xff\xff"} {
+		if _, _, err := accept(starttls.Server{Protocol: "ldap"}, says); reasonOf(err) != reason.NotTLS {
+			t.Errorf("%q: got %v, want not-tls", says, err)
+		}
+	}
+}
+
 func FuzzAccept(f *testing.F) {
 	for i, seed := range []string{sslRequest, "", "EHLO x\r\nSTARTTLS\r\n", "a STARTTLS\r\n", "STLS\r\n", ldapStart} {
 		f.Add(byte(i), []byte(seed))

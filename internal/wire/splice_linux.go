@@ -73,9 +73,8 @@ func (c *Conn) fill(p *pipe) int {
 		return 0
 	}
 	raw.Read(func(fd uintptr) bool {
-		var n int64
-		n, err = syscall.Splice(int(fd), nil, p.ends[1], nil, pipeSize, unix.SPLICE_F_NONBLOCK)
-		p.held = int(max(n, 0))
+		n, failed := syscall.Splice(int(fd), nil, p.ends[1], nil, pipeSize, unix.SPLICE_F_NONBLOCK)
+		p.held, err = int(max(n, 0)), failed // n is an int64 or an int
 		return true
 	})
 	c.noteReset(err)
@@ -93,12 +92,12 @@ func (c *Conn) drain(p *pipe) (written int64, err error) {
 	}
 	waiting := raw.Write(func(fd uintptr) bool {
 		for p.held > 0 {
-			var n int64
-			n, err = syscall.Splice(p.ends[0], nil, int(fd), nil, p.held, unix.SPLICE_F_NONBLOCK)
+			n, failed := syscall.Splice(p.ends[0], nil, int(fd), nil, p.held, unix.SPLICE_F_NONBLOCK)
+			err = failed
 			switch {
 			case n > 0:
 				p.held -= int(n)
-				written += n
+				written += int64(n)
 			case err == syscall.EAGAIN:
 				return false
 			case err != syscall.EINTR:
