@@ -159,6 +159,7 @@ func TestDropLinesSaysHowManyWereMissed(t *testing.T) {
 				t.Fatalf("after line %d it got %q, want %q", next-1, line, want)
 			}
 			synctest.Wait()
+			begin = time.Now()
 			for i := range lines {
 				room.Say(sender.Member, fmt.Appendf(nil, "%d\n", i))
 			}
