@@ -55,11 +55,20 @@ func (c *cache) LookupNetIP(ctx context.Context, network, host string) ([]netip.
 	}
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if len(known) > 0 {
-		limited, cancel = context.WithTimeout(ctx, renewPatience)
+		limited, cancel = context.WithTimeout(ctx, patience(ctx))
 	}
 	defer cancel()
 	addrs, err := upstream.LookupNetIP(limited, network, host)
 	return c.keep(q, addrs, err)
+}
+
+// patience leaves half of a dial's time for the addresses that are known.
+func patience(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return renewPatience
+	}
+	return min(renewPatience, time.Until(deadline)/2)
 }
 
 // known is what the cache has; unless that is current the caller is to renew it,

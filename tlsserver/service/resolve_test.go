@@ -104,6 +104,30 @@ func TestANameThatNoLongerResolvesKeepsItsAddressesAndIsToldOfOnce(t *testing.T)
 	}
 }
 
+// A hanging is a resolver that answers its first question only.
+type hanging struct {
+	names
+	once sync.Once
+}
+
+func (h *hanging) LookupNetIP(ctx context.Context, network, host string) (addrs []netip.Addr, err error) {
+	err = context.DeadlineExceeded
+	h.once.Do(func() { addrs, err = h.names.LookupNetIP(ctx, network, host) })
+	if err != nil {
+		<-ctx.Done()
+	}
+	return addrs, err
+}
+
+func TestAResolverThatHangsLeavesTimeForTheLastAddresses(t *testing.T) {
+	port, _ := saysOn(t, "127.0.0.2:0", "a")
+	targets := service.NewTargets("tcp://db.test:" + port)
+	targets.ResolveEvery = -1 // at each dial
+	targets.SetDialer(&tlsclient.Dialer{Resolver: &hanging{names: names{addr: "127.0.0.2"}}, Timeout: time.Second})
+	s, _ := tunnel(t, targets)
+	wantThrough(t, s, "a", "a")
+}
+
 func TestANameThatNeverResolvedIsTheTargetsFailure(t *testing.T) {
 	targets := service.NewTargets("tcp://db.test:1")
 	targets.SetDialer(&tlsclient.Dialer{Resolver: new(names)})
