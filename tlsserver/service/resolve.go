@@ -55,7 +55,7 @@ func (c *cache) LookupNetIP(ctx context.Context, network, host string) ([]netip.
 	}
 	limited, cancel := ctx, context.CancelFunc(func() {})
 	if len(known) > 0 {
-		limited, cancel = context.WithTimeout(ctx, patience(ctx))
+		limited, cancel = context.WithTimeout(ctx, lookupPatience(ctx))
 	}
 	defer cancel()
 	addrs, err := upstream.LookupNetIP(limited, network, host)
@@ -63,7 +63,7 @@ func (c *cache) LookupNetIP(ctx context.Context, network, host string) ([]netip.
 }
 
 // patience leaves half of a dial's time for the addresses that are known.
-func patience(ctx context.Context) time.Duration {
+func lookupPatience(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return renewPatience
