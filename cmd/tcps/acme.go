@@ -31,7 +31,7 @@ func acmeFlags() []cli.Flag {
 		stringFlag(acmeCategory, "acme-profile", "", "`PROFILE` of the certificate, as the authority offers them"),
 		stringFlag(acmeCategory, "acme-challenge", string(certs.TLSALPN), "`WAY` to prove that the names are ours: tls-alpn (on the service's own listener), http, dns"),
 		stringFlag(acmeCategory, "acme-http", ":80", "`ADDRESS` to answer the http challenge on"),
-		stringFlag(acmeCategory, "acme-dns-provider", "", "`PROVIDER` that writes the records of the dns challenge: "+strings.Join(dnsProviders(), ", ")+" (credentials: see above)"),
+		stringFlag(acmeCategory, "acme-dns-provider", "", "`PROVIDER` that writes the records of the dns challenge: "+strings.Join(dnsProviders(), ", ")+" (credentials: \"tcps serve --help\")"),
 		listFlag(acmeCategory, "acme-dns-resolver", "`ADDRESS` of the name server to ask for the records, instead of the system's"),
 		boolFlag(acmeCategory, "acme-on-demand", "obtain certificates for further names when a client asks for one"),
 		listFlag(acmeCategory, "acme-allow", "`PATTERN` of the names that --acme-on-demand may obtain, * within one label: *.example.org"),

@@ -21,13 +21,12 @@ import (
 
 const serveUsage = `tcps serve [FLAG…] [greet|echo|discard|broadcast|exec -- CMD ARG…]
 
-greet    sends "hello\r\n", then echoes what it receives (the default)
-echo     sends back what it receives
-discard  reads, and sends nothing
-broadcast
-         a room: what one says, all others get, in one order, as "NAME> TEXT"
-exec     runs a program for each connection, whose standard input and output
-         the connection is; who is there stands in its environment (TCPS_PEER_…)
+greet      sends "hello\r\n", then echoes what it receives (the default)
+echo       sends back what it receives
+discard    reads, and sends nothing
+broadcast  a room: what one says, all others get, in one order, as "NAME> TEXT"
+exec       runs a program for each connection, which is its standard input and
+           output; who the peer is stands in its environment (TCPS_PEER_…)
 
 Examples:
   tcps serve                                   with a certificate of the local authority

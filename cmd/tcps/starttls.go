@@ -14,7 +14,7 @@ import (
 func startTLSFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("STARTTLS", "starttls", "", "`PROTOCOL` in which clients ask for TLS before it begins: postgres, mysql, smtp, imap, pop3 or ldap"),
-		stringFlag("STARTTLS", "starttls-cancel", "", "plain: pass on the CancelRequests that libpq sends in plain before version 17, whoever sends them (`MODE`)"),
+		stringFlag("STARTTLS", "starttls-cancel", "", "`MODE` for the CancelRequests that libpq sends in plain before version 17: plain passes them on, whoever sends them"),
 		stringFlag("STARTTLS", "to-starttls", "", "`PROTOCOL` in which the target is asked for TLS"),
 	}
 }

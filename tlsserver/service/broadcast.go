@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -62,7 +63,7 @@ var readOnlyNotice = []byte("* you may read only\n")
 
 // ServeConn is the stay of one member.
 func (b *Broadcast) ServeConn(_ context.Context, c *tlsserver.Conn) error {
-	m := newMember(b.names.name(c, b.NameFrom), orDefault(b.QueueBytes, 1<<20), b.Slow, c.Reset)
+	m := newMember(b.names.name(c, b.NameFrom), cmp.Or(max(b.QueueBytes, 0), 1<<20), b.Slow, c.Reset)
 	c.Annotate(slog.String("name", m.name))
 	delivered := make(chan error, 1)
 	go func() { delivered <- deliverTo(c, m) }()
@@ -88,7 +89,7 @@ func (b *Broadcast) ServeConn(_ context.Context, c *tlsserver.Conn) error {
 func deliverTo(c *tlsserver.Conn, m *Member) error {
 	err := m.deliver(c)
 	if err != nil {
-		c.SetReadDeadline(time.Unix(1, 0))
+		c.SetReadDeadline(past)
 	}
 	return err
 }
@@ -109,7 +110,7 @@ func (b *Broadcast) attend(c *tlsserver.Conn, m *Member) error {
 	if b.Chunks {
 		return eachChunk(c, say)
 	}
-	return eachLine(c, orDefault(b.MaxLineBytes, 64<<10), say)
+	return eachLine(c, cmp.Or(max(b.MaxLineBytes, 0), 64<<10), say)
 }
 
 func (b *Broadcast) room() Room {
@@ -121,12 +122,4 @@ func (b *Broadcast) room() Room {
 
 func (b *Broadcast) mayWrite(id *tlsserver.Identity) bool {
 	return len(b.MayWrite) == 0 || slices.ContainsFunc(b.MayWrite, func(r tlsserver.Rule) bool { return r.Matches(id) })
-}
-
-// orDefault reads a field that counts bytes.
-func orDefault(n, def int) int {
-	if n <= 0 {
-		return def
-	}
-	return n
 }

@@ -2,12 +2,12 @@ package service
 
 import (
 	"crypto/tls"
-	"encoding/base64"
 	"net"
 	"net/netip"
 	"strings"
 	"unicode"
 
+	"tcps/internal/pin"
 	"tcps/tlsserver"
 )
 
@@ -89,7 +89,7 @@ func (v *variables) setIdentity(id *tlsserver.Identity) {
 	v.set("PEER_IP", texts(id.IPAddresses)...)
 	v.set("PEER_EMAIL", id.EmailAddresses...)
 	v.set("PEER_URI", id.URIs...)
-	v.set("PEER_PIN", base64.StdEncoding.EncodeToString(id.Pin[:]))
+	v.set("PEER_PIN", pin.String(id.Pin))
 }
 
 func texts(addrs []netip.Addr) []string {

@@ -27,12 +27,12 @@ const (
 // not dial.
 type pool struct {
 	mu      sync.Mutex
-	members []record // guarded by mu, as all below
-	turn    int      // the member that RoundRobin and Least look at first
+	members []standing // guarded by mu, as all below
+	turn    int        // the member that RoundRobin and Least look at first
 }
 
-// A record is what a pool knows of one member, a target.
-type record struct {
+// A standing is what a pool knows of one member: a target.
+type standing struct {
 	open     int       // connections, those that are being dialled too
 	failures int       // since it was last reached; 0: it is in
 	outSince time.Time // the first of these failures
@@ -48,7 +48,7 @@ type attempt struct {
 	trial  bool // of whether an out member is back
 }
 
-func newPool(members int) *pool { return &pool{members: make([]record, members)} }
+func newPool(members int) *pool { return &pool{members: make([]standing, members)} }
 
 // take picks a member that is not in tried. Those that are in go first; of
 // those that are out one whose time has come is tried by one caller. When none

@@ -59,7 +59,7 @@ func (m *meeting) refused(err error) {
 		return
 	}
 	if tried, ok := errors.AsType[*triedError](err); ok {
-		err = tried.errs[len(tried.errs)-1]
+		err = tried.last()
 	}
 	m.client.SetWriteDeadline(time.Now().Add(introductionTimeout))
 	m.introduction.Tell(err)
@@ -91,11 +91,7 @@ func (m *meeting) introduce(target *tlsclient.Conn) (client, to side, err error)
 
 // notIntroduced says that an error is the target's, not the client's.
 func notIntroduced(target *tlsclient.Conn, err error) error {
-	why := reason.Failed
-	if failed, ok := errors.AsType[*tlsclient.Error](err); ok {
-		why = failed.Reason
-	}
-	return tlsserver.WithReason(reason.Target(why), fmt.Errorf("begin with %s: %w", target.Endpoint(), err))
+	return tlsserver.WithReason(whyTarget(err), fmt.Errorf("begin with %s: %w", target.Endpoint(), err))
 }
 
 // An introduced side is read through what knows how its stream goes on.

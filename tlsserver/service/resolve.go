@@ -62,7 +62,7 @@ func (c *cache) LookupNetIP(ctx context.Context, network, host string) ([]netip.
 	return c.keep(q, addrs, err)
 }
 
-// patience leaves half of a dial's time for the addresses that are known.
+// lookupPatience leaves half of a dial's time for the addresses that are known.
 func lookupPatience(ctx context.Context) time.Duration {
 	deadline, ok := ctx.Deadline()
 	if !ok {

@@ -190,6 +190,9 @@ type triedError struct {
 	errs    []error
 }
 
+// last is why the last one could not be reached.
+func (e *triedError) last() error { return e.errs[len(e.errs)-1] }
+
 func (e *triedError) Error() string {
 	var all []string
 	for _, err := range e.errs {
@@ -198,12 +201,17 @@ func (e *triedError) Error() string {
 	return strings.Join(all, "; ")
 }
 
+// whyTarget is the reason of an error that is the target's, not the client's.
+func whyTarget(err error) tlsserver.Reason {
+	why := reason.Failed
+	if failed, ok := errors.AsType[*tlsclient.Error](err); ok {
+		why = failed.Reason
+	}
+	return reason.Target(why)
+}
+
 // unreached says that an error is the targets', not the client's. The reason is
 // that of the last one tried.
 func unreached(tried *triedError) error {
-	why := reason.Failed
-	if failed, ok := errors.AsType[*tlsclient.Error](tried.errs[len(tried.errs)-1]); ok {
-		why = failed.Reason
-	}
-	return tlsserver.WithReason(reason.Target(why), tried)
+	return tlsserver.WithReason(whyTarget(tried.last()), tried)
 }
