@@ -86,6 +86,11 @@ func (m *Member) Wait() {
 // where Wait does.
 func (m *Member) Send(message []byte) {
 	m.Wait()
+	m.put(message)
+}
+
+// put queues a message, into a full queue too.
+func (m *Member) put(message []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {

@@ -40,14 +40,16 @@ const maxHistory = 256 << 10
 
 var errRoomFull = tlsserver.WithReason(reason.Limit("room"), errors.New("the room has as many members as it may have"))
 
-// Join is as in Room.
+// Join is as in Room. Who comes and goes is told at once, also to members whose
+// queues are full, which may exceed their bound by that for at most a second: a
+// slow member must not hold up others at the door.
 func (r *MemoryRoom) Join(m *Member) (leave func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.MaxMembers > 0 && len(r.members) >= r.MaxMembers {
 		return nil, errRoomFull
 	}
-	m.Send([]byte("Welcome " + m.name + "\n"))
+	m.put([]byte("Welcome " + m.name + "\n"))
 	r.tellHistory(m)
 	r.members = append(r.members, m)
 	r.tell(m, []byte(m.name+" joined the chat\n"))
@@ -70,21 +72,26 @@ func (r *MemoryRoom) Say(m *Member, text []byte) {
 	message := slices.Concat([]byte(m.name), []byte("> "), text)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.await()
 	r.tell(m, message)
 	r.remember(message)
 }
 
-// tell sends a message to all but one. It gives mu up while it waits for a
+// await returns when no queue is full. It gives mu up while it waits for a
 // member: meanwhile others join, leave, and wait too.
-func (r *MemoryRoom) tell(but *Member, message []byte) {
+func (r *MemoryRoom) await() {
 	for m := r.firstFull(); m != nil; m = r.firstFull() {
 		r.mu.Unlock()
 		m.Wait()
 		r.mu.Lock()
 	}
+}
+
+// tell sends a message to all but one, at once.
+func (r *MemoryRoom) tell(but *Member, message []byte) {
 	for _, m := range r.members {
 		if m != but {
-			m.Send(message)
+			m.put(message)
 		}
 	}
 }
@@ -119,6 +126,6 @@ func (r *MemoryRoom) tellHistory(m *Member) {
 		size += len(r.history[first]) + messageOverhead
 	}
 	for _, message := range r.history[first:] {
-		m.Send(message)
+		m.put(message)
 	}
 }
