@@ -41,12 +41,9 @@ func TestExecGivesAProgramTheStream(t *testing.T) {
 	})
 }
 
-// The program has exited, and 64 KiB of its output are in the pipe, for a peer
-// that takes them only when the time of others to end their output is over.
+// What a slow peer takes after the grace is TestExecThatHasEndedLosesNothingToASlowPeer's.
 func TestExecDeliversAllThatAnExitedProgramWrote(t *testing.T) {
-	e := shell("head -c 8000000 /dev/zero")
-	e.Grace = time.Nanosecond
-	s := tlstest.NewServer(t, e)
+	s := tlstest.NewServer(t, shell("head -c 8000000 /dev/zero"))
 	c := s.Dial(s.Dialer())
 	n, err := io.Copy(io.Discard, c)
 	c.Close()
