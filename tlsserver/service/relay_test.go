@@ -29,7 +29,7 @@ func TestHalfCloseGoesThrough(t *testing.T) {
 	const ask = "asked"
 	for _, flight := range []struct {
 		name, answer string
-	}{{"nothing in flight", "answered"}, {"1 MiB in flight", text(1 << 20)}} {
+	}{{"nothing in flight", "answered"}, {"4 MiB in flight", text(4 << 20)}} {
 		half := func(first, second func(*passage) halfConn) func(t *testing.T, u *passage) {
 			return func(t *testing.T, u *passage) {
 				var sending sync.WaitGroup

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -303,13 +305,13 @@ func TestAFailingCheckTakesATargetOutBeforeAnyClient(t *testing.T) {
 }
 
 func TestAGoodCheckPutsATargetBack(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	dir, err := os.MkdirTemp("", "target")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
-	targets := service.NewTargets("tcp://"+address, says(t, "b").Endpoint)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "s")
+	targets := service.NewTargets("unix://"+path, says(t, "b").Endpoint)
 	targets.Balance, targets.Check, targets.CheckEvery = service.First, service.CheckTCP, 10*time.Millisecond
 	s, events := tunnel(t, targets)
 	running(t, targets)
@@ -317,13 +319,14 @@ func TestAGoodCheckPutsATargetBack(t *testing.T) {
 		t.Fatal("a dead target is not told of")
 	}
 	back := &tlsserver.Server{Handler: service.Greet("a", service.Discard())}
-	if l, err = net.Listen("tcp", address); err != nil {
-		t.Skip("somebody else has the port now")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
 	}
 	served := make(chan error, 1)
 	go func() { served <- back.ServePlain(context.Background(), l) }()
 	defer func() { back.Close(); <-served }()
-	if e, ok := nextEvent(t, events).(service.TargetBack); !ok || e.Endpoint != "tcp://"+address || e.After <= 0 {
+	if e, ok := nextEvent(t, events).(service.TargetBack); !ok || e.Endpoint != "unix://"+path || e.After <= 0 {
 		t.Fatalf("told of %v, want that it is back", e)
 	}
 	wantThrough(t, s, "a", "a")
