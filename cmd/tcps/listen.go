@@ -110,7 +110,11 @@ func listenHint(err error) []string {
 // announce says what is served where, and how to try it.
 func (s *serving) announce(c *cli.Context, listeners []listening, local bool) {
 	for _, l := range listeners {
-		s.log.Info("serving", "service", s.name, "endpoint", l.endpoint.String())
+		attrs := []any{"service", s.name, "endpoint", l.endpoint.String()}
+		if s.called != "" { // each line says what it is called
+			attrs = attrs[2:]
+		}
+		s.log.Info("serving", attrs...)
 	}
 	if !local {
 		return

@@ -78,6 +78,7 @@ func newApp(std stdio) *cli.App {
 		Commands: []*cli.Command{
 			p.serveCommand(),
 			p.forwardCommand(),
+			p.runCommand(),
 			p.connectCommand(),
 			p.certsCommand(),
 			p.demoCommand(),
