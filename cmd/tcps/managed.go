@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"time"
 
@@ -30,7 +28,8 @@ func managedFlags() []cli.Flag {
 type managed struct {
 	manager *certs.Manager
 	acme    *acmeConfig // nil: the local authority issues
-	http    *http.Server
+	servers *challengeServers
+	done    func() // with the challenges' server; nil: there is none
 }
 
 // managedOf prepares what the flags ask for; nil: they name certificate files.
@@ -56,7 +55,7 @@ func (p *program) managedOf(c *cli.Context, s *serving) (*managed, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &managed{manager: &certs.Manager{Storage: storage, Logger: s.log}, acme: acme}
+	m := &managed{manager: &certs.Manager{Storage: storage, Logger: s.log}, acme: acme, servers: &p.challenges}
 	if acme != nil {
 		return m, acme.apply(m.manager, s)
 	}
@@ -102,16 +101,11 @@ func (m *managed) start(ctx context.Context, listeners []listening) error {
 // opens the one for http.
 func (m *managed) listen(listeners []listening) error {
 	if m.acme.challenge == certs.HTTP {
-		l, err := net.Listen("tcp", m.acme.httpAddress)
+		bound, done, err := m.servers.add(m.acme.httpAddress, m.manager)
 		if err != nil {
-			return failure(fmt.Errorf("listen on %s for the http challenge: %w", m.acme.httpAddress, err), listenHint(err)...)
+			return err
 		}
-		m.acme.issuer.Listener = addrPort(l.Addr())
-		m.http = &http.Server{
-			ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.manager.HTTPHandler().ServeHTTP(w, r) }),
-		}
-		go m.http.Serve(l)
+		m.acme.issuer.Listener, m.done = bound, done
 		return nil
 	}
 	for _, l := range listeners {
@@ -132,8 +126,9 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // close ends all that start has begun.
 func (m *managed) close() {
-	if m.http != nil {
-		m.http.Close()
+	if m.done != nil {
+		m.done()
+		m.done = nil
 	}
 	m.manager.Close()
 }
