@@ -79,6 +79,7 @@ func newApp(std stdio) *cli.App {
 			p.serveCommand(),
 			p.forwardCommand(),
 			p.runCommand(),
+			p.configCommand(),
 			p.connectCommand(),
 			p.certsCommand(),
 			p.demoCommand(),

@@ -32,24 +32,33 @@ type managed struct {
 	done    func() // with the challenges' server; nil: there is none
 }
 
-// managedOf prepares what the flags ask for; nil: they name certificate files.
-func (p *program) managedOf(c *cli.Context, s *serving) (*managed, error) {
-	acme, err := p.acmeOf(c)
-	if err != nil {
-		return nil, err
+// managementOf reports whether certificates have to be managed, and by which
+// ACME authority: nil is the local one.
+func (p *program) managementOf(c *cli.Context, s *serving) (managed bool, acme *acmeConfig, err error) {
+	if acme, err = p.acmeOf(c); err != nil {
+		return false, nil, err
 	}
 	local := list(c, "local")
 	switch {
 	case acme != nil && len(local) > 0:
-		return nil, misuse("leave one of them out", "--local together with --acme: each of them manages all certificates of the service")
+		return false, nil, misuse("leave one of them out", "--local together with --acme: each of them manages all certificates of the service")
 	case len(s.trust.pairs) > 0 && (acme != nil || len(local) > 0 || c.IsSet("for")):
-		return nil, misuse("leave one of them out", "--cert together with --local, --for or --acme: files are not managed")
+		return false, nil, misuse("leave one of them out", "--cert together with --local, --for or --acme: files are not managed")
 	case acme != nil && c.IsSet("for"):
-		return nil, misuse("--acme-profile chooses among what the authority offers", "--for together with --acme: how long a certificate lasts is the ACME authority's choice")
+		return false, nil, misuse("--acme-profile chooses among what the authority offers", "--for together with --acme: how long a certificate lasts is the ACME authority's choice")
 	case len(s.trust.pairs) > 0 || !s.secure():
-		return nil, nil
+		return false, nil, nil
 	case durationOf(c, "for") < 0:
-		return nil, misuse("", "flag --for: a certificate cannot be valid for ever")
+		return false, nil, misuse("", "flag --for: a certificate cannot be valid for ever")
+	}
+	return true, acme, nil
+}
+
+// managedOf prepares what the flags ask for; nil: they name certificate files.
+func (p *program) managedOf(c *cli.Context, s *serving) (*managed, error) {
+	needed, acme, err := p.managementOf(c, s)
+	if err != nil || !needed {
+		return nil, err
 	}
 	storage, err := storageOf(c)
 	if err != nil {

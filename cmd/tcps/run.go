@@ -136,6 +136,13 @@ func (p *program) specsOf(path string, over *cli.Context) ([]*spec, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(file.services) == 0 {
+		return nil, misuse(fileExample, "%s: there are no services in it", path)
+	}
+	return p.specsIn(file, over)
+}
+
+func (p *program) specsIn(file *configFile, over *cli.Context) ([]*spec, error) {
 	if err := p.checkDefaults(file); err != nil {
 		return nil, err
 	}
@@ -146,9 +153,6 @@ func (p *program) specsOf(path string, over *cli.Context) ([]*spec, error) {
 			return nil, err
 		}
 		specs = append(specs, s)
-	}
-	if len(specs) == 0 {
-		return nil, misuse(fileExample, "%s: there are no services in it", path)
 	}
 	return specs, checkTogether(specs)
 }
@@ -215,16 +219,20 @@ func (p *program) unitOf(ctx context.Context, s *spec) (*unit, error) {
 	if err != nil {
 		return nil, s.locate(err)
 	}
-	configure := p.configureService
-	if s.command.Name == "forward" {
-		configure = p.configureForward
-	}
-	u, err := p.newUnit(c, s.name, configure)
+	u, err := p.newUnit(c, s.name, p.configurerOf(s))
 	if err != nil {
 		return nil, s.locate(err)
 	}
 	u.meaning, u.locate = s.meaning(), s.locate
 	return u, nil
+}
+
+// configurerOf reads what the service's command has beside others.
+func (p *program) configurerOf(s *spec) func(*cli.Context, *serving) error {
+	if s.command.Name == "forward" {
+		return p.configureForward
+	}
+	return p.configureService
 }
 
 // locate says which service of which file an error is about.

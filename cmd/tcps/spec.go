@@ -23,6 +23,8 @@ type spec struct {
 	listen  []string
 	flags   []setting // in the table's order, those with their default too
 	names   []nameSpec
+
+	nameSource, whatSource string
 }
 
 // A setting is what a flag of a service is.
@@ -103,7 +105,7 @@ func (p *program) readWhat(s *spec, f *configFile, v *settings.Value) error {
 	if len(values) == 0 {
 		return misuse("", "%s: %s: the list is empty", found[0].At, found[0].Key)
 	}
-	s.command, s.what = p.serveCommand(), values[0]
+	s.command, s.what, s.whatSource = p.serveCommand(), values[0], found[0].At.String()
 	switch found[0].Key {
 	case "forward":
 		s.command, s.what, s.args = p.forwardCommand(), "forward", values
@@ -179,7 +181,7 @@ func (s *spec) readListen(layers []layer) error {
 
 // readName reads how the service is called.
 func (s *spec) readName(v *settings.Value) error {
-	s.name = s.what
+	s.name, s.nameSource = s.what, "default"
 	if len(s.listen) > 0 {
 		s.name += " " + s.listen[0]
 	}
@@ -191,7 +193,7 @@ func (s *spec) readName(v *settings.Value) error {
 	if err != nil || len(names) != 1 || names[0] == "" {
 		return misuse("", "%s: name: want one name", field.At)
 	}
-	s.name = names[0]
+	s.name, s.nameSource = names[0], field.At.String()
 	return nil
 }
 
