@@ -59,7 +59,7 @@ func (p *program) forwardCommand() *cli.Command {
 		Usage:     "a tunnel: terminate TLS, originate it, re-encrypt, or relay",
 		UsageText: forwardUsage,
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureForward) },
-		Flags: slices.Concat([]cli.Flag{listFlag("Listening", "listen", "`ENDPOINT` to listen on too, beside FROM")}, targetFlags(), networkFlags(targetCategory), routeFlags(), []cli.Flag{proxyOutFlag()}, startTLSFlags(), serverFlags()),
+		Flags:     slices.Concat([]cli.Flag{listFlag("Listening", "listen", "`ENDPOINT` to listen on too, beside FROM")}, targetFlags(), networkFlags(targetCategory), routeFlags(), []cli.Flag{proxyOutFlag()}, startTLSFlags(), serverFlags()),
 	}
 }
 
