@@ -186,7 +186,9 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	}
 	if e.TLS() {
 		err := d.startTLS(ctx, c)
-		watch.lap(&c.timing.StartTLS)
+		if d.StartTLS != "" {
+			watch.lap(&c.timing.StartTLS)
+		}
 		if err == nil {
 			err = d.handshake(ctx, c, e)
 		}
