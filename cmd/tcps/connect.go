@@ -26,11 +26,24 @@ Examples:
   tcps connect localhost:8120
   tcps connect --ca ca.pem --cert client.pem --key client.key db.internal:8443
   tcps connect --send ping --expect pong --timeout 5s localhost:8120
+  tcps connect --json db.internal:8443 | jq .tls.group
+  tcps connect --resume --groups X25519MLKEM768 --min 1.3 db.internal:8443
+
+On a terminal, lines are edited: the arrow keys bring back earlier ones, which
+are kept in memory only, Ctrl+D ends our side, and what the server says is
+escaped where it could steer the terminal ("| cat" shows it as it is).
+
+--session keeps a TLS session for the next run, for the same endpoint, names,
+authorities and certificate of ours only. Its file and that of --keylog hold
+secrets: nobody else may read or write them. --json shakes hands, reports and
+ends; with --send or --expect it does that first. It prints no data, and reads
+no input.
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
-4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name, 8 expired or not
-yet valid, 9 revoked (or nothing current says that it is not), 10 the server
-refused us, 11 truncated, 12 the expected text did not come.`
+4 timeout, 5 TLS not agreed on (or with --resume: not resumed), 6 not trusted,
+7 wrong name, 8 expired or not yet valid, 9 revoked (or nothing current says
+that it is not), 10 the server refused us, 11 truncated, 12 the expected text
+did not come.`
 
 func (p *program) connectCommand() *cli.Command {
 	return &cli.Command{
@@ -54,7 +67,7 @@ func (p *program) connectCommand() *cli.Command {
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
 			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
-		}, slices.Concat(networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(connectTLSFlags(), talkFlags(), networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -67,6 +80,24 @@ func (p *program) connect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("json") {
+		return p.connectJSON(c, target, session)
+	}
+	return p.talk(c, target, session, func(ctx context.Context, interrupts chan<- os.Signal) error {
+		if !c.Bool("quiet") {
+			describe(p.err, session.Conn, target)
+		}
+		end, err := p.edit(session, interrupts)
+		if err != nil {
+			return err
+		}
+		defer end()
+		return session.Run(ctx)
+	})
+}
+
+// talk dials, and then does what is to be done with the session's connection.
+func (p *program) talk(c *cli.Context, target endpoint.Endpoint, session *tlsclient.Session, then func(context.Context, chan<- os.Signal) error) error {
 	dialer, err := p.dialerOf(c, target)
 	if err != nil {
 		return err
@@ -85,15 +116,15 @@ func (p *program) connect(c *cli.Context) error {
 	session.Interrupt = halfClose
 	go watchInterrupts(ctx, interrupts, halfClose, cancel)
 
-	conn, err := dialer.Dial(ctx, target.String())
-	if err != nil {
+	dial := dialer.Dial
+	if c.Bool("resume") {
+		dial = dialer.Resume
+	}
+	if session.Conn, err = dial(ctx, target.String()); err != nil {
 		return connectFailure(c, err)
 	}
-	if !c.Bool("quiet") {
-		describe(p.err, conn, target)
-	}
-	session.Conn = conn
-	return connectFailure(c, session.Run(ctx))
+	p.warnOffer(c, session.Conn)
+	return connectFailure(c, then(ctx, interrupts))
 }
 
 func (p *program) connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
@@ -133,12 +164,18 @@ func (p *program) sessionOf(c *cli.Context) (*tlsclient.Session, error) {
 	s := &tlsclient.Session{
 		Out:          p.out,
 		In:           p.in,
-		Send:         []byte(c.String("send")),
-		Expect:       []byte(c.String("expect")),
+		CRLF:         c.Bool("crlf"),
 		MaxLineBytes: bytesOf(c, "max-line"),
 		Idle:         max(durationOf(c, "idle"), 0),
 	}
-	if len(s.Send) > 0 || len(s.Expect) > 0 {
+	var err error
+	if s.Send, err = textOf(c, "send"); err != nil {
+		return nil, err
+	}
+	if s.Expect, err = textOf(c, "expect"); err != nil {
+		return nil, err
+	}
+	if len(s.Send) > 0 || len(s.Expect) > 0 || c.Bool("json") {
 		s.In = nil // a script says what is sent, and its standard input is not ours
 	}
 	switch mode := c.String("on-eof"); mode {
@@ -157,7 +194,7 @@ func (p *program) sessionOf(c *cli.Context) (*tlsclient.Session, error) {
 	return s, nil
 }
 
-func interruptChannel() (<-chan os.Signal, func()) {
+func interruptChannel() (chan os.Signal, func()) {
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, os.Interrupt)
 	return c, func() { signal.Stop(c) }

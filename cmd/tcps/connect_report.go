@@ -14,6 +14,7 @@ import (
 
 	"tcps/certs"
 	"tcps/internal/endpoint"
+	"tcps/internal/terminal"
 	"tcps/tlsclient"
 )
 
@@ -27,6 +28,9 @@ func describe(w io.Writer, conn *tlsclient.Conn, target endpoint.Endpoint) {
 	fmt.Fprintf(w, "tcps: connected to %s (%s)\n", target, conn.RemoteAddr())
 	fmt.Fprintf(w, "tcps: %s, %s, group %s (post-quantum: %s), resumed: %s, id %s\n", tls.VersionName(cs.Version),
 		tls.CipherSuiteName(cs.CipherSuite), orDash(groupName(cs)), yesNo(postQuantum(cs.CurveID)), yesNo(cs.DidResume), orDash(conn.ID()))
+	if cs.NegotiatedProtocol != "" {
+		fmt.Fprintf(w, "tcps: application protocol: %s\n", terminal.Printable(cs.NegotiatedProtocol))
+	}
 	if len(cs.PeerCertificates) > 0 {
 		fmt.Fprintf(w, "tcps: server certificate: %s\n", certs.OneLine(cs.PeerCertificates[0]))
 	}
@@ -57,6 +61,9 @@ func connectHints(c *cli.Context, err error) []string {
 	failed, ok := errors.AsType[*tlsclient.Error](err)
 	if !ok {
 		return nil
+	}
+	if hints := connectTLSHints(c, failed.Reason); hints != nil {
+		return hints
 	}
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:
