@@ -258,7 +258,7 @@ func (f *configFile) valuesOf(field settings.Field, flag cli.Flag) ([]string, er
 		if value == "" {
 			return nil, misuse("leave the key out if it is not meant", "%s: %s has an empty value", field.Value.At, field.Key)
 		}
-		if strings.Contains(value, "\n") {
+		if isList && strings.Contains(value, "\n") {
 			return nil, misuse("write a list of values: [a, b]", "%s: %s: a value of several lines", field.Value.At, field.Key)
 		}
 		if err := checkValue(flag, value); err != nil {
