@@ -83,7 +83,7 @@ func (p *program) runFile(c *cli.Context) error {
 		return err
 	}
 	supervisor.reread = file.read
-	if supervisor.log, err = newLogger(c, p.err); err != nil {
+	if supervisor.log, err = newLogger(units[0].flags, p.err); err != nil {
 		return err
 	}
 	return supervisor.run(c.Context, units)

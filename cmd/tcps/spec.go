@@ -21,6 +21,7 @@ type spec struct {
 	what    string       // the service, "forward" for a tunnel
 	args    []string     // what stands after the name of the service; a tunnel's targets
 	listen  []string
+	secure  bool      // TLS ends here
 	flags   []setting // in the table's order, those with their default too
 	names   []nameSpec
 
@@ -155,28 +156,32 @@ func hasFlag(c *cli.Command, name string) bool {
 	return slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
-// readListen reads where to listen before all else: what a default can mean
-// depends on it.
-func (s *spec) readListen(layers []layer) error {
-	for _, flag := range s.command.Flags {
-		if flag.Names()[0] != "listen" {
-			continue
-		}
-		for _, l := range layers {
-			values, _, err := l.lookup(flag)
-			if err != nil {
-				return err
-			}
-			if len(values) > 0 {
-				s.listen = values
-				return nil
-			}
-		}
+// readListen reads where to listen, and whether TLS ends there, before all else:
+// what a default can mean depends on it.
+func (s *spec) readListen(layers []layer) (err error) {
+	if s.listen, err = s.first(layers, "listen"); err != nil {
+		return err
 	}
-	if s.what == "forward" {
+	through, err := s.first(layers, "passthrough")
+	s.secure = (len(s.listen) == 0 || anyTLS(s.listen)) && !slices.Equal(through, []string{"true"})
+	if err == nil && len(s.listen) == 0 && s.what == "forward" {
 		return misuse("for instance: listen: tcps://:8443", "%s: a service with forward needs the key listen", s.at)
 	}
-	return nil
+	return err
+}
+
+// first is what the first layer that knows a flag says of it.
+func (s *spec) first(layers []layer, name string) ([]string, error) {
+	i := slices.IndexFunc(s.command.Flags, func(f cli.Flag) bool { return f.Names()[0] == name })
+	if i < 0 {
+		return nil, nil
+	}
+	for _, l := range layers {
+		if values, _, err := l.lookup(s.command.Flags[i]); err != nil || len(values) > 0 {
+			return values, err
+		}
+	}
+	return nil, nil
 }
 
 // readName reads how the service is called.

@@ -84,12 +84,11 @@ func (s *spec) resolve(layers []layer) error {
 
 // concerns reports whether a flag can mean something for the service.
 func (s *spec) concerns(name string) bool {
-	secure := anyTLS(s.listen)
 	switch {
 	case s.isOfAnotherService(name):
 		return false
 	case slices.Contains(certificateFlags, name), isTrustFlag(name), strings.HasPrefix(name, "acme"):
-		return secure
+		return s.secure
 	case strings.HasPrefix(name, "to-") && !strings.HasPrefix(name, "to-check"):
 		return anyTLS(s.args)
 	}
