@@ -75,10 +75,10 @@ func (p *program) specOf(f *configFile, v *settings.Value, over *cli.Context) (*
 	if err := s.readListen(layers); err != nil {
 		return nil, err
 	}
-	if err := s.resolve(layers); err != nil {
+	if err := s.readNames(f, v); err != nil {
 		return nil, err
 	}
-	if err := s.readNames(f, v); err != nil {
+	if err := s.resolve(layers); err != nil {
 		return nil, err
 	}
 	return s, s.readName(v)
