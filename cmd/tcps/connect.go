@@ -32,8 +32,9 @@ Examples:
 --starttls asks a server that begins in plain for TLS, in its protocol. Nothing of
 what is said before TLS comes on standard output: the greeting is shown with what
 was negotiated. After it most servers wait for a command (EHLO, CAPABILITY, a new
-stream …); of ftp it is the control connection. A server that goes on in plain
-after it has agreed to TLS is refused: what it sends may be anybody's.
+stream …), and hang up at the end of input: --on-eof keep waits for their answers
+then. Of ftp it is the control connection. A server that goes on in plain after it
+has agreed to TLS is refused: what it sends may be anybody's.
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
 4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name, 8 expired or not

@@ -7,8 +7,9 @@ import (
 
 // requestIRC is the tls extension of IRCv3: STARTTLS as the first command, which
 // 670 agrees to and 691 refuses. Whether the server lists the capability is not
-// asked: CAP holds registration up, and the command says as much. What servers say
-// meanwhile, of looking up our name for instance, goes past.
+// asked: CAP would hold registration up, and it is the caller who registers. So
+// servers that pass over what they do not know are found out by a timeout. What
+// servers say meanwhile, of looking up our name for instance, goes past.
 func requestIRC(_ *Client, rw io.ReadWriter) ([]byte, error) {
 	if err := write(rw, "STARTTLS\r\n"); err != nil {
 		return nil, err
