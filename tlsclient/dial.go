@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -77,6 +78,14 @@ type Dialer struct {
 	// postgres, mysql, smtp, imap, pop3 or ldap. Timeout bounds that too. Dial
 	// refuses others, and plain endpoints. Empty: TLS from the first byte.
 	StartTLS string
+
+	// Via is the proxy that leads to servers: socks5://HOST:PORT (RFC 1928, also
+	// written socks5h) or http://HOST:PORT (CONNECT: RFC 9110, 9.3.6). Its User
+	// is who we are there, told in plain (RFC 1929, RFC 7617). The proxy resolves
+	// the names of servers. Network, LocalAddr and Resolver mean the way to the
+	// proxy, Timeout bounds all of it. Unix sockets are refused. ParseVia reads
+	// one. Nil: none.
+	Via *url.URL
 
 	// Network restricts TCP to tcp4 or tcp6; others are refused by Dial. Empty
 	// or tcp: both are raced against each other (RFC 8305).
@@ -147,7 +156,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 }
 
 func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
-	if err := d.checkStartTLS(e); err != nil {
+	if err := d.check(e); err != nil {
 		return nil, &Error{Op: "dial", Endpoint: e.String(), Reason: reason.Failed, Err: err}
 	}
 	if timeout := d.timeout(); timeout > 0 {
@@ -157,10 +166,14 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	}
 	nc, err := d.connect(ctx, e)
 	if err != nil {
-		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), NotReached: true, Err: err}
+		why := reason.Of(err, "connect")
+		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
+	if d.Via != nil {
+		c.via = viaName(d.Via)
+	}
 	if err := d.sendPreamble(ctx, raw); err != nil {
 		raw.Close()
 		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
@@ -179,6 +192,14 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	return c, nil
 }
 
+// check refuses what cannot be, before anybody is dialled.
+func (d *Dialer) check(e endpoint.Endpoint) error {
+	if err := d.checkStartTLS(e); err != nil {
+		return err
+	}
+	return d.checkVia(e)
+}
+
 // sendPreamble waits no longer than ctx for a peer that takes nothing.
 func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
 	if len(d.Preamble) == 0 {
@@ -193,6 +214,13 @@ func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
 }
 
 func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
+	if d.Via != nil {
+		return d.connectVia(ctx, e)
+	}
+	return d.connectTo(ctx, e)
+}
+
+func (d *Dialer) connectTo(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
 	network := e.Network()
 	switch d.Network {
 	case "", "tcp":

@@ -51,7 +51,7 @@ type Error struct {
 	Op         string // dial, connect to, ask for TLS at, shake hands with, verify, read from, write to, half-close
 	Endpoint   string
 	Reason     Reason
-	NotReached bool // there was no connection: a name that does not resolve, a refused port
+	NotReached bool // there was no connection: a name that does not resolve, a refused port, a proxy that does not connect us
 	Err        error
 }
 
