@@ -61,20 +61,23 @@ func (s *serving) secure() bool {
 	return false
 }
 
+// A listenFunc listens on an endpoint.
+type listenFunc func(context.Context, endpoint.Endpoint) (net.Listener, error)
+
+func listenAnew(ctx context.Context, e endpoint.Endpoint) (net.Listener, error) {
+	return tlsserver.Listen(ctx, e.String())
+}
+
 // A listening is a listener and how it is to be served.
 type listening struct {
 	net.Listener
 	endpoint endpoint.Endpoint // with the port that was bound
 }
 
-func (s *serving) listen(ctx context.Context) (all []listening, err error) {
-	defer func() {
-		if err != nil {
-			closeAll(all)
-		}
-	}()
+// listenAll listens on all endpoints; what is open stays so on an error.
+func (s *serving) listenAll(ctx context.Context, listen listenFunc) (all []listening, err error) {
 	for _, e := range s.endpoints {
-		l, err := tlsserver.Listen(ctx, e.String())
+		l, err := listen(ctx, e)
 		if err != nil {
 			return all, failure(err, listenHint(err)...)
 		}
