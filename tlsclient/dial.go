@@ -94,9 +94,11 @@ type Dialer struct {
 	// LocalAddr is the address to connect from; the zero value: any.
 	LocalAddr netip.Addr
 
-	// Preamble is sent before anything else, TLS included: a PROXY header, for
-	// instance.
-	Preamble []byte
+	// Preamble returns what is sent to the server before anything else, TLS
+	// included: a PROXY header, for instance. The addresses are those of our
+	// socket, once it is connected; with Via the remote one is the proxy's. It
+	// is called concurrently. An error of it ends dialling. Nil: nothing is.
+	Preamble func(local, remote net.Addr) ([]byte, error)
 
 	// Resolver finds the addresses of a host; all are tried (RFC 8305). Nil: the
 	// system does both.
@@ -202,11 +204,15 @@ func (d *Dialer) check(e endpoint.Endpoint) error {
 
 // sendPreamble waits no longer than ctx for a peer that takes nothing.
 func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
-	if len(d.Preamble) == 0 {
+	if d.Preamble == nil {
 		return nil
 	}
+	b, err := d.Preamble(raw.LocalAddr(), raw.RemoteAddr())
+	if err != nil || len(b) == 0 {
+		return err
+	}
 	stop := context.AfterFunc(ctx, raw.Abort)
-	_, err := raw.Write(d.Preamble)
+	_, err = raw.Write(b)
 	if !stop() {
 		return ctx.Err()
 	}

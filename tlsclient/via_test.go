@@ -247,7 +247,13 @@ func TestAServerIsAskedForTLSThroughAProxy(t *testing.T) {
 		asked + "\r\n", "HTTP/1.1 200 OK\r\n\r\n220 hi\r\n",
 		"PROXY UNKNOWN\r\nEHLO [127.0.0.1]\r\n", offer, "STARTTLS\r\n", "220 go\r\n",
 	}
-	d := &tlsclient.Dialer{RootCAs: a.pool(), StartTLS: "smtp", ServerName: "localhost", Preamble: []byte("PROXY UNKNOWN\r\n")}
+	d := &tlsclient.Dialer{RootCAs: a.pool(), StartTLS: "smtp", ServerName: "localhost"}
+	d.Preamble = func(local, remote net.Addr) ([]byte, error) {
+		if remote.String() != d.Via.Host || local.String() == remote.String() {
+			t.Errorf("the preamble is for a connection from %v to %v, want to the proxy", local, remote)
+		}
+		return []byte("PROXY UNKNOWN\r\n"), nil
+	}
 	d.Via = proxyThat(t, "http", turns, func(c net.Conn) { serveGreeting(c, config) })
 	c, err := d.Dial(t.Context(), "db.test:5432")
 	wantGreeting(t, closed(t, c, err))
