@@ -53,7 +53,7 @@ func (p *program) connectCommand() *cli.Command {
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
 			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
-		}, slices.Concat(networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(networkFlags("Connecting"), viaFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -90,6 +90,7 @@ func (p *program) connect(c *cli.Context) error {
 	}
 	if !c.Bool("quiet") {
 		describe(p.err, conn, target)
+		describeVia(c, p.err, conn)
 	}
 	session.Conn = conn
 	return connectFailure(c, session.Run(ctx))

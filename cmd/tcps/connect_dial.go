@@ -29,6 +29,9 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 	if target.IsUnix() && (d.Network != "" || d.LocalAddr.IsValid()) {
 		return nil, misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
 	}
+	if err := dialVia(c, d, target); err != nil {
+		return nil, err
+	}
 	if !target.TLS() {
 		for _, flag := range []string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"} {
 			if c.IsSet(flag) {

@@ -58,6 +58,9 @@ func connectHints(c *cli.Context, err error) []string {
 	if !ok {
 		return nil
 	}
+	if hints := viaHints(c, err); hints != nil {
+		return hints
+	}
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:
 		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
