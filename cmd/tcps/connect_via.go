@@ -148,7 +148,7 @@ func viaSource(c *cli.Context) string {
 func viaHints(c *cli.Context, err error) []string {
 	failed, ok := errors.AsType[*tlsclient.ViaError](err)
 	if !ok {
-		return nil
+		return cutByProxyHints(c, err)
 	}
 	var hints []string
 	outcome, _ := errors.AsType[*tlsclient.Error](err)
@@ -160,7 +160,7 @@ func viaHints(c *cli.Context, err error) []string {
 	case failed.Refused:
 		hints = []string{"the proxy resolves the name and connects: ask who runs it whether it may, and can"}
 	case outcome.Timeout():
-		hints = []string{"--timeout bounds all of it: the way to the proxy, its answer, and the handshake"}
+		hints = []string{"is the proxy of that kind (socks5 or http)? --timeout bounds the way to it and its answer too"}
 	default:
 		hints = []string{"is the proxy running, is that its address, and is it of that kind (socks5 or http)?"}
 	}
@@ -168,4 +168,19 @@ func viaHints(c *cli.Context, err error) []string {
 		hints = append(hints, "that is the proxy"+source+"; --via none goes without it")
 	}
 	return hints
+}
+
+// cutByProxyHints are for a stream that was cut, where a proxy may have done it.
+func cutByProxyHints(c *cli.Context, err error) []string {
+	if !errors.Is(err, tlsclient.ErrTruncated) || c.String("on-eof") != "half" {
+		return nil
+	}
+	target, err := endpoint.Parse(c.Args().First())
+	if err != nil {
+		return nil
+	}
+	if via, err := viaOf(c, target); err != nil || via == nil {
+		return nil
+	}
+	return []string{"some proxies end both directions when one ends: --on-eof keep leaves ours open"}
 }
