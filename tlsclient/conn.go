@@ -24,6 +24,8 @@ type Conn struct {
 	untrusted error // set before the handshake ends
 	startTLS  string
 	via       string
+	known     KnownHost
+	learned   bool
 	greeting  []byte
 }
 

@@ -40,6 +40,15 @@ type Dialer struct {
 	// Empty: any key.
 	Pins [][sha256.Size]byte
 
+	// KnownHosts takes the place of authorities: trust on first use. A server's
+	// key is taken whoever signed the certificate, whatever its name and dates, if
+	// it is the one of that endpoint and ServerName in the file, or if there is
+	// none yet; then it is kept, before Dial returns. Another key is refused with
+	// a *KeyChangedError. Conn.KnownHost says which it was. Dial refuses it
+	// together with RootCAs, Pins, Insecure, Revocation and RequireOCSPStaple, and
+	// fails if the file cannot be read or written. Nil: authorities decide.
+	KnownHosts *KnownHosts
+
 	// Revocation knows which certificates of those that RootCAs vouch for were
 	// taken back; sessions are judged anew when they are resumed. Nil: nothing
 	// is known to be.
@@ -185,6 +194,9 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 		if err == nil {
 			err = d.handshake(ctx, c, e)
 		}
+		if err == nil {
+			err = d.learn(ctx, c, e)
+		}
 		if err != nil {
 			raw.Close()
 			return nil, err
@@ -199,7 +211,10 @@ func (d *Dialer) check(e endpoint.Endpoint) error {
 	if err := d.checkStartTLS(e); err != nil {
 		return err
 	}
-	return d.checkVia(e)
+	if err := d.checkVia(e); err != nil {
+		return err
+	}
+	return d.checkKnownHosts(e)
 }
 
 // sendPreamble waits no longer than ctx for a peer that takes nothing.
@@ -282,7 +297,7 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if name == "" {
 		name, _, _ = strings.Cut(e.Host, "%") // the zone of an address is this machine's affair
 	}
-	if name == "" && !d.Insecure && !d.pinsAlone() {
+	if name == "" && !d.Insecure && !d.pinsAlone() && d.KnownHosts == nil {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}
 	if d.Insecure && len(d.Pins) > 0 {
@@ -318,6 +333,9 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 			c.untrusted = verify(&cs, d.RootCAs, name)
 			return nil
 		}
+	}
+	if d.KnownHosts != nil {
+		d.verifyKnown(c, e, config)
 	}
 	return config, nil
 }
