@@ -58,8 +58,10 @@ func connectHints(c *cli.Context, err error) []string {
 	if !ok {
 		return nil
 	}
-	if hints := viaHints(c, err); hints != nil {
-		return hints
+	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err)} {
+		if hints != nil {
+			return hints
+		}
 	}
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:

@@ -24,6 +24,21 @@ import (
 
 const viaVariable = "TCPS_VIA_PASSWORD"
 
+// connectWays is the part of the help that is about the way to a server, and how
+// it is known.
+const connectWays = `
+
+With a proxy (--via, else ALL_PROXY) -4, -6 and --bind mean the way to it, and the
+server's name is its to resolve. That it does not connect us is exit status 3, that
+it wants another password is 10.
+
+With --pin or --tofu the server is known by its key, and nothing else counts:
+neither who signed its certificate, nor the name and the dates in it.
+
+  tcps connect --via socks5://alice@proxy:1080 db.internal:8443
+  tcps connect --pin 5fYqQ0vZl3nV4r1cW2E0kVw1rV0m4m8ZtqzT1yq0b2Q= device.lan:8443
+  tcps connect --tofu device.lan:8443        its first key is the one that counts`
+
 // viaFlags are for what lies between us and a server.
 func viaFlags() []cli.Flag {
 	via := stringFlag("Connecting", "via", "",
