@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -39,6 +40,15 @@ type Dialer struct {
 	// the certificate, whatever its name and dates; with RootCAs both must hold.
 	// Empty: any key.
 	Pins [][sha256.Size]byte
+
+	// KnownHosts takes the place of authorities: trust on first use. A server's
+	// key is taken whoever signed the certificate, whatever its name and dates, if
+	// it is the one of that endpoint and ServerName in the file, or if there is
+	// none yet; then it is kept, before Dial returns. Another key is refused with
+	// a *KeyChangedError. Conn.KnownHost says which it was. Dial refuses it
+	// together with RootCAs, Pins, Insecure, Revocation and RequireOCSPStaple, and
+	// fails if the file cannot be read or written. Nil: authorities decide.
+	KnownHosts *KnownHosts
 
 	// Revocation knows which certificates of those that RootCAs vouch for were
 	// taken back; sessions are judged anew when they are resumed. Nil: nothing
@@ -81,6 +91,14 @@ type Dialer struct {
 	// refuses others, and plain endpoints. Empty: TLS from the first byte.
 	StartTLS string
 
+	// Via is the proxy that leads to servers: socks5://HOST:PORT (RFC 1928, also
+	// written socks5h) or http://HOST:PORT (CONNECT: RFC 9110, 9.3.6). Its User
+	// is who we are there, told in plain (RFC 1929, RFC 7617). The proxy resolves
+	// the names of servers. Network, LocalAddr and Resolver mean the way to the
+	// proxy, Timeout bounds all of it. Unix sockets are refused. ParseVia reads
+	// one. Nil: none.
+	Via *url.URL
+
 	// Network restricts TCP to tcp4 or tcp6; others are refused by Dial. Empty
 	// or tcp: both are raced against each other (RFC 8305).
 	Network string
@@ -88,9 +106,11 @@ type Dialer struct {
 	// LocalAddr is the address to connect from; the zero value: any.
 	LocalAddr netip.Addr
 
-	// Preamble is sent before anything else, TLS included: a PROXY header, for
-	// instance.
-	Preamble []byte
+	// Preamble returns what is sent to the server before anything else, TLS
+	// included: a PROXY header, for instance. The addresses are those of our
+	// socket, once it is connected; with Via the remote one is the proxy's. It
+	// is called concurrently. An error of it ends dialling. Nil: nothing is.
+	Preamble func(local, remote net.Addr) ([]byte, error)
 
 	// Resolver finds the addresses of a host; all are tried (RFC 8305). Nil: the
 	// system does both.
@@ -150,7 +170,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 }
 
 func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
-	if err := d.checkStartTLS(e); err != nil {
+	if err := d.check(e); err != nil {
 		return nil, &Error{Op: "dial", Endpoint: e.String(), Reason: reason.Failed, Err: err}
 	}
 	if timeout := d.timeout(); timeout > 0 {
@@ -160,10 +180,14 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	}
 	nc, err := d.connect(ctx, e)
 	if err != nil {
-		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), NotReached: true, Err: err}
+		why := reason.Of(err, "connect")
+		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
+	if d.Via != nil {
+		c.via = viaName(d.Via)
+	}
 	if err := d.sendPreamble(ctx, raw); err != nil {
 		raw.Close()
 		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
@@ -172,6 +196,9 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 		err := d.startTLS(ctx, c, e)
 		if err == nil {
 			err = d.handshake(ctx, c, e)
+		}
+		if err == nil {
+			err = d.learn(ctx, c, e)
 		}
 		if err != nil {
 			raw.Close()
@@ -182,13 +209,28 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	return c, nil
 }
 
+// check refuses what cannot be, before anybody is dialled.
+func (d *Dialer) check(e endpoint.Endpoint) error {
+	if err := d.checkStartTLS(e); err != nil {
+		return err
+	}
+	if err := d.checkVia(e); err != nil {
+		return err
+	}
+	return d.checkKnownHosts(e)
+}
+
 // sendPreamble waits no longer than ctx for a peer that takes nothing.
 func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
-	if len(d.Preamble) == 0 {
+	if d.Preamble == nil {
 		return nil
 	}
+	b, err := d.Preamble(raw.LocalAddr(), raw.RemoteAddr())
+	if err != nil || len(b) == 0 {
+		return err
+	}
 	stop := context.AfterFunc(ctx, raw.Abort)
-	_, err := raw.Write(d.Preamble)
+	_, err = raw.Write(b)
 	if !stop() {
 		return ctx.Err()
 	}
@@ -196,6 +238,13 @@ func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
 }
 
 func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
+	if d.Via != nil {
+		return d.connectVia(ctx, e)
+	}
+	return d.connectTo(ctx, e)
+}
+
+func (d *Dialer) connectTo(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
 	network := e.Network()
 	switch d.Network {
 	case "", "tcp":
@@ -254,7 +303,7 @@ func (d *Dialer) nameOf(e endpoint.Endpoint) string {
 // config is the crypto/tls side of the Dialer for one connection.
 func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	name := d.nameOf(e)
-	if name == "" && !d.Insecure && !d.pinsAlone() {
+	if name == "" && !d.Insecure && !d.pinsAlone() && d.KnownHosts == nil {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}
 	if d.Insecure && len(d.Pins) > 0 {
@@ -290,6 +339,9 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 			c.untrusted = verify(&cs, d.RootCAs, name)
 			return nil
 		}
+	}
+	if d.KnownHosts != nil {
+		d.verifyKnown(c, e, config)
 	}
 	return config, nil
 }

@@ -48,10 +48,10 @@ func PeerRefusedUs(alert string) Reason { return reason.PeerRefusedUs(alert) }
 
 // An Error says what was attempted, on what, and why it failed.
 type Error struct {
-	Op         string // dial, connect to, ask for TLS at, shake hands with, verify, read from, write to, half-close
+	Op         string // dial, connect to, ask for TLS at, shake hands with, remember the key of, verify, read from, write to, half-close
 	Endpoint   string
 	Reason     Reason
-	NotReached bool // there was no connection: a name that does not resolve, a refused port
+	NotReached bool // there was no connection: a name that does not resolve, a refused port, a proxy that does not connect us
 	Err        error
 }
 
