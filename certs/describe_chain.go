@@ -30,6 +30,11 @@ func describeChain(certificates []*x509.Certificate, roots *x509.CertPool, now t
 	if leaf == len(certificates) {
 		return nil
 	}
+	return describeChainFrom(leaf, certificates, roots, now)
+}
+
+// describeChainFrom follows the issuers of one of the certificates.
+func describeChainFrom(leaf int, certificates []*x509.Certificate, roots *x509.CertPool, now time.Time) *ChainDescription {
 	d := &ChainDescription{count: len(certificates)}
 	path := pathFrom(leaf, certificates)
 	for _, i := range path {
