@@ -79,6 +79,7 @@ func newApp(std stdio) *cli.App {
 			p.serveCommand(),
 			p.forwardCommand(),
 			p.connectCommand(),
+			p.inspectCommand(),
 			p.certsCommand(),
 			p.demoCommand(),
 			p.versionCommand(),
