@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto/x509"
+	"errors"
 	"time"
 
 	"tcps/internal/reason"
@@ -17,12 +18,17 @@ func Faults(chain []*x509.Certificate, o VerifyOptions) (path []*x509.Certificat
 	for _, i := range pathFrom(0, chain) {
 		path = append(path, chain[i])
 	}
-	trusted := VerifyOptions{Roots: o.Roots, Usage: UsageAny, At: commonTime(path)}
+	trusted := VerifyOptions{Roots: o.Roots, Usage: UsageAny, At: o.At}
 	ways, err := trusted.verify(chain, trusted.At)
-	if err == nil {
+	if err != nil {
+		trusted.At = commonTime(path)
+		ways, err = trusted.verify(chain, trusted.At)
+	}
+	switch {
+	case err == nil:
 		path = shortest(ways)
-	} else if refused := trusted.explain(chain, err); refused.Reason == reason.Untrusted {
-		faults = append(faults, refused)
+	case !isOfTime(err):
+		faults = append(faults, trusted.explain(chain, err))
 	}
 	if refused := o.wrongUsage(chain, trusted.At, err == nil); refused != nil {
 		faults = append(faults, refused)
@@ -34,6 +40,8 @@ func Faults(chain []*x509.Certificate, o VerifyOptions) (path []*x509.Certificat
 	}
 	if late := outsideItsTime(path, o.At); late != nil {
 		faults = append(faults, late)
+	} else if err != nil && isOfTime(err) {
+		faults = append(faults, &VerifyError{Reason: reason.Expired, Last: path[len(path)-1], Err: errors.New("its root is outside of its time")})
 	}
 	if err == nil && o.Revocation != nil {
 		if err := o.Revocation.Check(ways); err != nil {

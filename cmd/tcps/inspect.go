@@ -191,8 +191,10 @@ func (i *inspection) run(ctx context.Context) error {
 	i.askVersions(ctx)
 	i.askSuitesAndGroups(ctx)
 	i.askCertificate(ctx, first)
-	i.askALPN(ctx, first)
-	i.askResumption(ctx)
+	if first.State.CipherSuite != 0 {
+		i.askALPN(ctx)
+		i.askResumption(ctx)
+	}
 	i.judge(first)
 	i.report.Connections = i.prober.Connections()
 	return nil
@@ -220,7 +222,7 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 	if why.Reason == tlsclient.ReasonNotTLS || why.Timeout() {
 		return nil, why
 	}
-	i.fault(why.Reason, why.Err.Error())
+	i.report.Faults = append(i.report.Faults, inspectFault{why.Reason, tlsclient.ReasonVersion.ExitCode(), terminal.Printable("clients of today cannot shake hands with it: " + why.Err.Error())})
 	if old := i.prober.Handshake(ctx, probe.Handshake{Old: true, NextProtos: i.needALPN}); len(old.State.PeerCertificates) > 0 {
 		return old, nil
 	}

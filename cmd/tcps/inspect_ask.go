@@ -145,12 +145,9 @@ func authoritiesInWords(raw [][]byte) []string {
 }
 
 // askALPN offers the protocols, and each time leaves out the one that was chosen.
-func (i *inspection) askALPN(ctx context.Context, first *probe.Outcome) {
+func (i *inspection) askALPN(ctx context.Context) {
 	r := &i.report.ALPN
 	r.Asked, r.Required = i.protocols, len(i.needALPN) > 0
-	if first.State.CipherSuite == 0 {
-		return
-	}
 	for left := i.protocols; len(left) > 0; {
 		h := i.whole(0)
 		h.NextProtos = left
@@ -184,10 +181,13 @@ func (i *inspection) resume(ctx context.Context, v inspectVersion) inspectResump
 	h := i.whole(v.found.Number)
 	h.Tickets = ticket
 	if o := i.prober.Handshake(ctx, h); o.Err != nil {
-		if o.Request == nil {
-			i.unknown("resumption in "+v.Name, o.Err)
-		} else {
+		switch refused := i.handshakeError(o.Err).Reason.Kind() == "peer-refused-us"; {
+		case refused && o.Request != nil:
 			r.Why = "the server wants a certificate of ours first (--cert)"
+		case refused:
+			r.Why = "crypto/tls has no suite or group for it"
+		default:
+			i.unknown("resumption in "+v.Name, o.Err)
 		}
 		return r
 	}

@@ -67,8 +67,8 @@ func (p inspectPrinter) verdict(r *inspectReport) {
 	case r.ExitStatus == 0:
 		p.line(false, "clients of today accept it")
 	}
-	if weak := r.weak(); weak > 0 {
-		p.line(true, "%d weak things are accepted, marked below", weak)
+	if r.Weak > 0 {
+		p.line(true, "%d weak things are accepted, marked below", r.Weak)
 	}
 }
 
@@ -79,8 +79,8 @@ func daysInWords(days int) string {
 	return fmt.Sprintf("%d days", days)
 }
 
-// weak counts what is accepted and should not be.
-func (r *inspectReport) weak() (count int) {
+// countWeak counts what is accepted and should not be.
+func (r *inspectReport) countWeak() (count int) {
 	for _, v := range r.Versions {
 		if v.Verdict == probe.Weak {
 			count++
@@ -158,6 +158,8 @@ func (p inspectPrinter) groups(r *inspectReport) {
 func (p inspectPrinter) talk(r *inspectReport) {
 	p.section("ALPN")
 	switch {
+	case len(r.ALPN.Asked) == 0:
+		p.line(true, "not known: no handshake came to an end")
 	case len(r.ALPN.Accepted) == 0:
 		p.line(false, "none of %s", strings.Join(r.ALPN.Asked, ", "))
 	case r.ALPN.Required:
@@ -191,7 +193,9 @@ func (p inspectPrinter) certificates(r *inspectReport) {
 		p.line(true, "the chain ends below %s", r.Chain.Missing)
 	}
 	p.problems(r.Chain.Problems)
-	p.line(r.Due, "%s left, until %s", daysInWords(*r.DaysLeft), r.Until.Format(time.RFC3339))
+	if *r.DaysLeft >= 0 {
+		p.line(r.Due, "%s left, until %s", daysInWords(*r.DaysLeft), r.Until.Format(time.RFC3339))
+	}
 	p.section("OCSP")
 	switch {
 	case !r.OCSP.Stapled:

@@ -39,6 +39,8 @@ type inspectReport struct {
 	ClientCertificate inspectClientCertificate `json:"client_certificate"`
 	Connections       int                      `json:"connections"`
 
+	Weak int `json:"weak"`
+
 	groupsOf string // the version that the groups are of
 }
 
@@ -87,7 +89,7 @@ type inspectGroup struct {
 }
 
 type inspectALPN struct {
-	Asked    []string `json:"asked"`
+	Asked    []string `json:"asked,omitempty"`
 	Accepted []string `json:"accepted,omitempty"`
 	Required bool     `json:"required"`
 }
@@ -141,7 +143,7 @@ func (i *inspection) fault(why tlsclient.Reason, text string) {
 func (i *inspection) judge(o *probe.Outcome) {
 	r := i.report
 	now := time.Now()
-	r.NotAsked = notAsked(r)
+	r.NotAsked, r.Weak = notAsked(r), r.countWeak()
 	if chain := o.State.PeerCertificates; len(chain) > 0 {
 		path, faults := certs.Faults(chain, certs.VerifyOptions{
 			Roots: i.dialer.RootCAs, Name: r.Name, Usage: certs.UsageServer, At: now, Revocation: i.dialer.Revocation,
@@ -183,7 +185,7 @@ func (r *inspectReport) statusOfFailed() int {
 
 // due is exit status 75 for a certificate that needs renewal.
 func (i *inspection) due(c *x509.Certificate, now time.Time) int {
-	if i.warn < 0 {
+	if i.warn < 0 || now.After(c.NotAfter) { // else it is a fault already
 		return 0
 	}
 	before := time.Duration(i.warn) * 24 * time.Hour
