@@ -154,6 +154,11 @@ func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspe
 	if given := c.String("name"); given != "" {
 		name = given
 	}
+	for _, protocol := range list(c, "alpn") {
+		if len(protocol) > 255 {
+			return nil, misuse("", "flag --alpn: a protocol's name has 255 bytes at most (RFC 7301, 3.1), got %d", len(protocol))
+		}
+	}
 	i := &inspection{dialer: d, protocols: list(c, "alpn"), warn: countOf(c, "warn-days"), warnGiven: c.IsSet("warn-days")}
 	if len(i.protocols) == 0 {
 		i.protocols = commonProtocols
@@ -212,7 +217,7 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 	}
 	why := i.handshakeError(o.Err)
 	if why != nil && why.Reason == tlsclient.ReasonALPN {
-		i.needALPN = i.protocols
+		i.needALPN, i.prober.NextProtos = i.protocols, i.protocols
 		o = i.prober.Handshake(ctx, probe.Handshake{NextProtos: i.needALPN})
 		why = i.handshakeError(o.Err)
 	}

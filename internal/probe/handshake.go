@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"time"
 )
@@ -78,7 +79,7 @@ func (p *Prober) learn(s *tls.ConnectionState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.baseline == nil {
-		p.baseline = &hello{version: s.Version, suites: []uint16{s.CipherSuite}, groups: groupIDs(groups), name: p.ServerName}
+		p.baseline = p.hello(s.Version, []Suite{{ID: s.CipherSuite}}, groups)
 	}
 }
 
@@ -122,7 +123,7 @@ func (h *Handshake) settle(conn *tls.Conn) error {
 		h.Tickets.came = func() { conn.SetReadDeadline(time.Unix(1, 0)) }
 	}
 	_, err := conn.Read(make([]byte, 1))
-	if op, ok := err.(*net.OpError); ok && op.Op == "remote error" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return err
 	}
 	return nil

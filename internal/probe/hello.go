@@ -14,6 +14,8 @@ type hello struct {
 	suites  []uint16
 	groups  []uint16
 	name    string // for SNI; empty: none
+
+	protocols []string // for ALPN; empty: none
 }
 
 // The types and extensions that are written and read here (RFC 8446, 4.2;
@@ -29,6 +31,7 @@ const (
 	extSupportedGroups     = 10
 	extPointFormats        = 11
 	extSignatureAlgorithms = 13
+	extALPN                = 16
 	extExtendedMaster      = 23
 	extSupportedVersions   = 43
 	extKeyShare            = 51
@@ -70,6 +73,15 @@ func (h *hello) addExtensions(b *cryptobyte.Builder) {
 			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 				b.AddUint8(0)
 				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(h.name)) })
+			})
+		})
+	}
+	if len(h.protocols) > 0 {
+		addExtension(b, extALPN, func(b *cryptobyte.Builder) {
+			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
+				for _, name := range h.protocols {
+					b.AddUint8LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(name)) })
+				}
 			})
 		})
 	}

@@ -29,6 +29,10 @@ type Prober struct {
 	// ServerName is sent to the server, unless it is an address. Empty: none is.
 	ServerName string
 
+	// NextProtos are offered with each hello: for servers that insist on one.
+	// Empty: none are. Not to be changed while hellos are sent.
+	NextProtos []string
+
 	// Timeout bounds each connection; 0: none.
 	Timeout time.Duration
 
@@ -158,7 +162,7 @@ func (p *Prober) negotiate(ctx context.Context, h *hello) (*answer, error) {
 	p.mu.Unlock()
 	switch {
 	case err == nil && a.refused:
-		return nil, refusal(a.alert)
+		return nil, h.refusal(a.alert)
 	case err == nil && a.version != h.version:
 		return nil, &Refusal{Version: a.version}
 	case err == nil:
@@ -174,13 +178,14 @@ func (p *Prober) negotiate(ctx context.Context, h *hello) (*answer, error) {
 	return nil, &Refusal{}
 }
 
-// refusal tells alerts about what was offered from those about something else.
-func refusal(alert uint8) error {
+// refusal tells alerts about what was offered from those about something else:
+// which SSL 3.0 has no way to say.
+func (h *hello) refusal(alert uint8) error {
 	r := &Refusal{Alert: reason.AlertName(alert)}
-	switch alert {
-	case 112:
+	switch {
+	case alert == 112 && h.version > ssl30:
 		return &reason.Error{Reason: reason.SNI, Err: r}
-	case 120:
+	case alert == 120 && h.version > ssl30:
 		return &reason.Error{Reason: reason.ALPN, Err: r}
 	}
 	return r
@@ -202,7 +207,7 @@ type Version struct {
 // Version asks for one version, with every suite and group. A *Refusal is a
 // server that does not speak it; after another error that is not known.
 func (p *Prober) Version(ctx context.Context, number uint16) (*Version, error) {
-	a, err := p.negotiate(ctx, &hello{version: number, suites: idsOf(SuitesOf(number)), groups: groupIDs(groups), name: p.ServerName})
+	a, err := p.negotiate(ctx, p.hello(number, SuitesOf(number), groups))
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +225,7 @@ func (p *Prober) Suites(ctx context.Context, v *Version) ([]Suite, error) {
 		if len(left) == 0 {
 			return found, nil
 		}
-		a, err := p.negotiate(ctx, &hello{version: v.Number, suites: idsOf(left), groups: groupIDs(groups), name: p.ServerName})
+		a, err := p.negotiate(ctx, p.hello(v.Number, left, groups))
 		if refused(err) {
 			return found, nil
 		}
@@ -240,7 +245,7 @@ func (p *Prober) Groups(ctx context.Context, version uint16, suites []Suite) (fo
 		found, err = p.groupsByRetry(ctx, suites)
 	} else if suites = slices.DeleteFunc(slices.Clone(suites), func(s Suite) bool { return !s.ephemeralCurves() }); len(suites) > 0 {
 		curves := slices.DeleteFunc(slices.Clone(groups), func(g Group) bool { return !g.isCurve() })
-		found, err = p.groupsByHalves(ctx, version, idsOf(suites), curves)
+		found, err = p.groupsByHalves(ctx, version, suites, curves)
 	}
 	slices.SortFunc(found, func(a, b Group) int { return slices.Index(groups, a) - slices.Index(groups, b) })
 	return found, err
@@ -249,7 +254,7 @@ func (p *Prober) Groups(ctx context.Context, version uint16, suites []Suite) (fo
 // groupsByRetry leaves out the group that the server asked for, each time.
 func (p *Prober) groupsByRetry(ctx context.Context, suites []Suite) (found []Group, err error) {
 	for left := slices.Clone(groups); len(left) > 0; {
-		a, err := p.negotiate(ctx, &hello{version: tls.VersionTLS13, suites: idsOf(suites), groups: groupIDs(left), name: p.ServerName})
+		a, err := p.negotiate(ctx, p.hello(tls.VersionTLS13, suites, left))
 		if refused(err) {
 			return found, nil
 		}
@@ -268,8 +273,8 @@ func (p *Prober) groupsByRetry(ctx context.Context, suites []Suite) (found []Gro
 
 // groupsByHalves offers some curves, and where one of them is taken, each half of
 // them: the ServerHello does not say which it was.
-func (p *Prober) groupsByHalves(ctx context.Context, version uint16, suites []uint16, offered []Group) ([]Group, error) {
-	_, err := p.negotiate(ctx, &hello{version: version, suites: suites, groups: groupIDs(offered), name: p.ServerName})
+func (p *Prober) groupsByHalves(ctx context.Context, version uint16, suites []Suite, offered []Group) ([]Group, error) {
+	_, err := p.negotiate(ctx, p.hello(version, suites, offered))
 	switch {
 	case refused(err):
 		return nil, nil
@@ -295,18 +300,13 @@ func refused(err error) bool {
 	return ok
 }
 
-func idsOf(suites []Suite) []uint16 {
-	ids := make([]uint16, len(suites))
-	for i, s := range suites {
-		ids[i] = s.ID
+func (p *Prober) hello(version uint16, suites []Suite, groups []Group) *hello {
+	h := &hello{version: version, name: p.ServerName, protocols: p.NextProtos}
+	for _, s := range suites {
+		h.suites = append(h.suites, s.ID)
 	}
-	return ids
-}
-
-func groupIDs(groups []Group) []uint16 {
-	ids := make([]uint16, len(groups))
-	for i, g := range groups {
-		ids[i] = g.ID
+	for _, g := range groups {
+		h.groups = append(h.groups, g.ID)
 	}
-	return ids
+	return h
 }
