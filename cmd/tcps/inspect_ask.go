@@ -82,7 +82,7 @@ func (i *inspection) askGroups(ctx context.Context, v *inspectVersion, suites []
 // askCertificate finds out how the server asks for a certificate of ours, and
 // what it thinks of it.
 func (i *inspection) askCertificate(ctx context.Context, first *probe.Outcome) {
-	r := &i.report.ClientCertificate
+	r := &i.report.Client
 	switch {
 	case first.Request == nil && first.Err != nil:
 		r.Wanted = wantedUnknown

@@ -27,7 +27,7 @@ func (r *inspectReport) print(w io.Writer) {
 	p.groups(r)
 	p.talk(r)
 	p.certificates(r)
-	p.clientCertificate(r.ClientCertificate)
+	p.clientCertificate(r.Client)
 	if len(r.Failed) > 0 {
 		p.section("not found out")
 		for _, f := range r.Failed {
@@ -182,8 +182,8 @@ func (p inspectPrinter) certificates(r *inspectReport) {
 		p.line(true, "none was seen")
 		return
 	}
-	for n, c := range r.Chain.Certificates {
-		p.line(false, "%d  %s", n+1, r.Chain.lines[n])
+	for n, c := range r.Presented {
+		p.line(false, "%d  %s", n+1, r.lines[n])
 		p.line(false, "   %s, key %s, signature %s", c.Kind, c.Key, c.Signature)
 		p.problems(c.Problems)
 	}

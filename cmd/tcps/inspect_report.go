@@ -12,36 +12,35 @@ import (
 	"tcps/tlsclient"
 )
 
-// An inspectReport is what tcps inspect reports: docs/inspect.md describes each
-// field of its JSON form.
+// An inspectReport is what tcps inspect reports; docs/json.md describes each field.
 type inspectReport struct {
-	Version    int                      `json:"version"`
-	Endpoint   string                   `json:"endpoint"`
-	Address    string                   `json:"address,omitempty"`
-	Name       string                   `json:"name,omitempty"`
-	StartTLS   string                   `json:"starttls,omitempty"`
-	At         time.Time                `json:"at"`
-	ExitStatus int                      `json:"exit_status"`
-	Faults     []inspectFault           `json:"faults,omitempty"`
-	Versions   []inspectVersion         `json:"versions"`
-	Groups     []inspectGroup           `json:"groups,omitempty"`
-	ALPN       inspectALPN              `json:"alpn"`
-	Resumption []inspectResumption      `json:"resumption,omitempty"`
-	Failed     []inspectFailure         `json:"failed,omitempty"`
-	NotAsked   []string                 `json:"not_asked"`
-	Until      time.Time                `json:"until,omitzero"`
-	DaysLeft   *int                     `json:"days_left,omitempty"`
-	Due        bool                     `json:"due"`
-	Chain      *inspectChain            `json:"chain,omitempty"`
-	OCSP       *certs.StapleDescription `json:"ocsp,omitempty"`
+	Version     int                            `json:"version"`
+	Endpoint    string                         `json:"endpoint"`
+	Address     string                         `json:"address,omitempty"`
+	Name        string                         `json:"name,omitempty"`
+	StartTLS    string                         `json:"starttls,omitempty"`
+	At          time.Time                      `json:"at"`
+	ExitStatus  int                            `json:"exit_status"`
+	Faults      []inspectFault                 `json:"faults,omitempty"`
+	Weak        int                            `json:"weak"`
+	Due         bool                           `json:"due"`
+	DaysLeft    *int                           `json:"days_left,omitempty"`
+	Until       time.Time                      `json:"until,omitzero"`
+	Versions    []inspectVersion               `json:"versions"`
+	Groups      []inspectGroup                 `json:"groups,omitempty"`
+	PostQuantum bool                           `json:"post_quantum"`
+	ALPN        inspectALPN                    `json:"alpn"`
+	Resumption  []inspectResumption            `json:"resumption,omitempty"`
+	Presented   []certs.CertificateDescription `json:"certificates,omitempty"`
+	Chain       *certs.ChainDescription        `json:"chain,omitempty"`
+	OCSP        *certs.StapleDescription       `json:"ocsp,omitempty"`
+	Client      inspectClientCertificate       `json:"client_certificate"`
+	Connections int                            `json:"connections"`
+	Failed      []inspectFailure               `json:"failed,omitempty"`
+	NotAsked    []string                       `json:"not_asked"`
 
-	PostQuantum       bool                     `json:"post_quantum"`
-	ClientCertificate inspectClientCertificate `json:"client_certificate"`
-	Connections       int                      `json:"connections"`
-
-	Weak int `json:"weak"`
-
-	groupsOf string // the version that the groups are of
+	groupsOf string   // the version that the groups are of
+	lines    []string // the certificates, a line each
 }
 
 // An inspectFault is why clients refuse the server, or it them.
@@ -100,14 +99,6 @@ type inspectResumption struct {
 	Why     string        `json:"why,omitempty"`
 }
 
-// An inspectChain is what the server presents, in its order.
-type inspectChain struct {
-	certs.ChainDescription
-	Certificates []certs.CertificateDescription `json:"certificates"`
-
-	lines []string // the certificates, a line each
-}
-
 // An inspectWanted says how a server asks for a certificate.
 type inspectWanted string
 
@@ -142,37 +133,42 @@ func (i *inspection) fault(why tlsclient.Reason, text string) {
 // status is.
 func (i *inspection) judge(o *probe.Outcome) {
 	r := i.report
-	now := time.Now()
 	r.NotAsked, r.Weak = notAsked(r), r.countWeak()
-	if chain := o.State.PeerCertificates; len(chain) > 0 {
-		path, faults := certs.Faults(chain, certs.VerifyOptions{
-			Roots: i.dialer.RootCAs, Name: r.Name, Usage: certs.UsageServer, At: now, Revocation: i.dialer.Revocation,
-		})
-		for _, f := range faults {
-			i.fault(f.Reason, "the certificate: "+f.Error())
-		}
-		r.Chain = &inspectChain{ChainDescription: *certs.DescribePresented(chain, i.dialer.RootCAs, now)}
-		for _, c := range chain {
-			r.Chain.Certificates = append(r.Chain.Certificates, certs.DescribeCertificate(c, now))
-			r.Chain.lines = append(r.Chain.lines, certs.OneLine(c))
-		}
-		staple := certs.DescribeStaple(o.State.OCSPResponse, path, now)
-		r.OCSP = &staple
-		if staple.Revoked {
-			i.fault(tlsclient.ReasonRevoked, "the certificate: "+staple.Problems[0].Text)
-		}
-		first := slices.MinFunc(path, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-		days := int(first.NotAfter.Sub(now) / (24 * time.Hour))
-		r.Until, r.DaysLeft = first.NotAfter.UTC(), &days
-		r.ExitStatus = i.due(first, now)
-	}
-	if len(r.Failed) > 0 {
-		r.ExitStatus = r.statusOfFailed()
+	if len(o.State.PeerCertificates) > 0 {
+		i.judgeChain(o, time.Now())
 	}
 	slices.SortStableFunc(r.Faults, func(a, b inspectFault) int { return cmp.Compare(a.ExitStatus, b.ExitStatus) })
-	if len(r.Faults) > 0 {
+	switch {
+	case len(r.Faults) > 0:
 		r.ExitStatus = r.Faults[0].ExitStatus
+	case len(r.Failed) > 0:
+		r.ExitStatus = r.statusOfFailed()
+	case r.Due:
+		r.ExitStatus = exitDue
 	}
+}
+
+func (i *inspection) judgeChain(o *probe.Outcome, now time.Time) {
+	r, chain := i.report, o.State.PeerCertificates
+	path, faults := certs.Faults(chain, certs.VerifyOptions{
+		Roots: i.dialer.RootCAs, Name: r.Name, Usage: certs.UsageServer, At: now, Revocation: i.dialer.Revocation,
+	})
+	for _, f := range faults {
+		i.fault(f.Reason, "the certificate: "+f.Error())
+	}
+	r.Chain = certs.DescribePresented(chain, i.dialer.RootCAs, now)
+	for _, c := range chain {
+		r.Presented = append(r.Presented, certs.DescribeCertificate(c, now))
+		r.lines = append(r.lines, certs.OneLine(c))
+	}
+	staple := certs.DescribeStaple(o.State.OCSPResponse, path, now)
+	r.OCSP = &staple
+	if staple.Revoked {
+		i.fault(tlsclient.ReasonRevoked, "the certificate: "+staple.Problems[0].Text)
+	}
+	first := slices.MinFunc(path, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
+	days := int(first.NotAfter.Sub(now) / (24 * time.Hour))
+	r.Until, r.DaysLeft, r.Due = first.NotAfter.UTC(), &days, i.isDue(first, now)
 }
 
 // statusOfFailed is the exit status for what could not be found out.
@@ -183,20 +179,17 @@ func (r *inspectReport) statusOfFailed() int {
 	return exitFailed
 }
 
-// due is exit status 75 for a certificate that needs renewal.
-func (i *inspection) due(c *x509.Certificate, now time.Time) int {
-	if i.warn < 0 || now.After(c.NotAfter) { // else it is a fault already
-		return 0
+// isDue tells whether a certificate needs renewal; one that has expired is a fault
+// already.
+func (i *inspection) isDue(c *x509.Certificate, now time.Time) bool {
+	if i.warn < 0 || now.After(c.NotAfter) {
+		return false
 	}
 	before := time.Duration(i.warn) * 24 * time.Hour
 	if !i.warnGiven { // a short-lived one is as good as new with a week left
 		before = min(before, c.NotAfter.Sub(c.NotBefore)/3)
 	}
-	if c.NotAfter.Sub(now) >= before {
-		return 0
-	}
-	i.report.Due = true
-	return exitDue
+	return c.NotAfter.Sub(now) < before
 }
 
 // notAsked is what the report says nothing about.
