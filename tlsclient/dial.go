@@ -186,14 +186,59 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	return d.dial(ctx, e)
 }
 
+// DialBare connects to a TLS endpoint as Dial does, as far as where TLS begins:
+// behind the Preamble and the words of StartTLS. What it returns is not encrypted,
+// and its TLS method returns nil: it is for those who shake hands by themselves.
+// An error is an *Error.
+func (d *Dialer) DialBare(ctx context.Context, s string) (*Conn, error) {
+	e, err := endpoint.Parse(s)
+	if err != nil {
+		return nil, &Error{Op: "dial", Endpoint: s, Reason: reason.Failed, Err: err}
+	}
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	c, err := d.reach(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	c.stream.Raw.SetLinger(d.linger())
+	return c, nil
+}
+
+func (d *Dialer) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if timeout := d.timeout(); timeout > 0 {
+		return context.WithTimeout(ctx, timeout)
+	}
+	return context.WithCancel(ctx)
+}
+
 func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	c, err := d.reach(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if e.TLS() {
+		watch := stopwatch{last: time.Now()}
+		err := d.handshake(ctx, c, e)
+		if err == nil {
+			err = d.learn(ctx, c, e)
+		}
+		if err != nil {
+			c.stream.Raw.Close()
+			return nil, err
+		}
+		watch.lap(&c.timing.Handshake)
+	}
+	c.stream.Raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
+	return c, nil
+}
+
+// reach connects, and says what is to be said before TLS.
+func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	if err := d.check(e); err != nil {
 		return nil, &Error{Op: "dial", Endpoint: e.String(), Reason: reason.Failed, Err: err}
-	}
-	if timeout := d.timeout(); timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
 	}
 	watch := stopwatch{last: time.Now()}
 	nc, err := d.connect(ctx, e)
@@ -211,22 +256,11 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 		raw.Close()
 		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
 	}
-	if e.TLS() {
-		err := d.startTLS(ctx, c, e)
-		watch.lap(&c.timing.StartTLS)
-		if err == nil {
-			err = d.handshake(ctx, c, e)
-		}
-		if err == nil {
-			err = d.learn(ctx, c, e)
-		}
-		if err != nil {
-			raw.Close()
-			return nil, err
-		}
-		watch.lap(&c.timing.Handshake)
+	if err := d.startTLS(ctx, c, e); err != nil {
+		raw.Close()
+		return nil, err
 	}
-	raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
+	watch.lap(&c.timing.StartTLS)
 	return c, nil
 }
 

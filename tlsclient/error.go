@@ -104,3 +104,12 @@ func bare(err error) error {
 	}
 	return err
 }
+
+// HandshakeError is the *Error of Dial for an error of a handshake that was made
+// on a connection of DialBare. err is not nil.
+func HandshakeError(endpoint string, err error) *Error {
+	if known, ok := errors.AsType[*Error](err); ok {
+		return known
+	}
+	return &Error{Op: "shake hands with", Endpoint: endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
+}
