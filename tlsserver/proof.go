@@ -74,7 +74,7 @@ func (s *Server) internalClient(name string) *tls.Config {
 		ServerName:         name,
 		MinVersion:         s.minVersion(),
 		MaxVersion:         s.maxVersion(),
-		CipherSuites:       s.trust.Load().config.CipherSuites,
+		CipherSuites:       s.trust.Load().others.config.CipherSuites,
 		NextProtos:         s.NextProtos,
 		InsecureSkipVerify: true, // it asks what is served, and trusts nobody with anything
 		VerifyConnection:   func(tls.ConnectionState) error { return nil },

@@ -45,6 +45,7 @@ func (p *program) connectCommand() *cli.Command {
 			listFlag("Trust", "cert", "PEM or PKCS#12 `FILE` with our certificate, its chain, and possibly its key"),
 			listFlag("Trust", "key", "`FILE` with the key of the certificate in the same place"),
 			stateFlag(),
+			configFlag(),
 			durationFlag("Connecting", "timeout", 10*time.Second, "`TIME` for connecting and the handshake; with --expect for all of it"),
 			durationFlag("Talking", "idle", 0, "end after this `TIME` of silence"),
 			stringFlag("Talking", "on-eof", "half", "`MODE` at the end of input: half (end the sending side, read on), keep (read on), exit"),
@@ -58,7 +59,7 @@ func (p *program) connectCommand() *cli.Command {
 }
 
 func (p *program) connect(c *cli.Context) error {
-	target, err := connectTarget(c)
+	target, err := p.connectTarget(c)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,14 @@ func (p *program) connect(c *cli.Context) error {
 	return connectFailure(c, session.Run(ctx))
 }
 
-func connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
+func (p *program) connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
+	if c.String("config") != "" {
+		to, err := p.useConnection(c)
+		if err != nil {
+			return endpoint.Endpoint{}, err
+		}
+		return dialledEndpoint(to)
+	}
 	switch c.Args().Len() {
 	case 0:
 		return endpoint.Endpoint{}, misuse("for instance: tcps connect localhost:8120", "tcps connect needs an endpoint")

@@ -3,14 +3,14 @@ package main
 import (
 	"context"
 	"math"
-	"os"
 	"time"
 )
 
-// shutdown drains. It must come to its end whatever hangs: a log that nobody
-// reads any more holds up every connection that has a line to say, and so must
-// neither keep a second signal from being seen nor the process from ending.
-func (s *serving) shutdown(signals <-chan os.Signal) error {
+// shutdown drains, or closes at once when atOnce is closed, and reports whether
+// connections were cut. It must come to its end whatever hangs: a log that
+// nobody reads any more holds up every connection that has a line to say, and so
+// must not keep the process from ending.
+func (s *serving) shutdown(why string, atOnce <-chan struct{}) (cut bool) {
 	ctx, stop := context.WithCancel(context.Background())
 	limit := time.Duration(math.MaxInt64)
 	if s.drain >= 0 {
@@ -21,14 +21,11 @@ func (s *serving) shutdown(signals <-chan os.Signal) error {
 	done := make(chan error, 1)
 	go func() { done <- s.server.Shutdown(ctx) }()
 	drain := duration(max(s.drain, 0))
-	s.say(func() {
-		s.log.Info("draining: no new connections; another signal ends at once", "drain", drain.String())
-	})
-	cut := false
+	s.say(func() { s.log.Info("draining: no new connections; "+why, "drain", drain.String()) })
 	select {
 	case err := <-done:
 		cut = err != nil
-	case <-signals:
+	case <-atOnce:
 		s.closeNow()
 		cut = true
 	case <-time.After(limit):
@@ -36,10 +33,10 @@ func (s *serving) shutdown(signals <-chan os.Signal) error {
 	}
 	if cut {
 		s.say(func() { s.log.Warn("stopped; connections that had not ended were cut") })
-		return exitStatus(exitFailed)
+	} else {
+		s.say(func() { s.log.Info("stopped; all connections had ended") })
 	}
-	s.say(func() { s.log.Info("stopped; all connections had ended") })
-	return nil
+	return cut
 }
 
 // patience is how long the end of the process waits for what should not take

@@ -61,20 +61,23 @@ func (s *serving) secure() bool {
 	return false
 }
 
+// A listenFunc listens on an endpoint.
+type listenFunc func(context.Context, endpoint.Endpoint) (net.Listener, error)
+
+func listenAnew(ctx context.Context, e endpoint.Endpoint) (net.Listener, error) {
+	return tlsserver.Listen(ctx, e.String())
+}
+
 // A listening is a listener and how it is to be served.
 type listening struct {
 	net.Listener
 	endpoint endpoint.Endpoint // with the port that was bound
 }
 
-func (s *serving) listen(ctx context.Context) (all []listening, err error) {
-	defer func() {
-		if err != nil {
-			closeAll(all)
-		}
-	}()
+// listenAll listens on all endpoints; what is open stays so on an error.
+func (s *serving) listenAll(ctx context.Context, listen listenFunc) (all []listening, err error) {
 	for _, e := range s.endpoints {
-		l, err := tlsserver.Listen(ctx, e.String())
+		l, err := listen(ctx, e)
 		if err != nil {
 			return all, failure(err, listenHint(err)...)
 		}
@@ -107,7 +110,11 @@ func listenHint(err error) []string {
 // announce says what is served where, and how to try it.
 func (s *serving) announce(c *cli.Context, listeners []listening, local bool) {
 	for _, l := range listeners {
-		s.log.Info("serving", "service", s.name, "endpoint", l.endpoint.String())
+		attrs := []any{"service", s.name, "endpoint", l.endpoint.String()}
+		if s.called != "" { // each line says what it is called
+			attrs = attrs[2:]
+		}
+		s.log.Info("serving", attrs...)
 	}
 	if !local {
 		return

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -158,20 +157,6 @@ func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher) {
 	}
 	if err := watcher.Run(ctx, func() { r.reload("a file has changed") }); err != nil {
 		r.log.Warn("files are not watched, send SIGHUP after a change", "err", err)
-	}
-}
-
-// heedHangups reloads when somebody asks for it, until ctx ends.
-func heedHangups(ctx context.Context, hangups <-chan os.Signal, reloads []func(why string)) {
-	for {
-		select {
-		case <-hangups:
-			for _, reload := range reloads {
-				reload("SIGHUP")
-			}
-		case <-ctx.Done():
-			return
-		}
 	}
 }
 

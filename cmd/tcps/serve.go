@@ -4,16 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
-	"os"
-	"os/signal"
 	"slices"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"tcps/certs"
 	"tcps/internal/endpoint"
 	"tcps/tlsserver"
 	"tcps/tlsserver/service"
@@ -87,10 +82,9 @@ func noServiceArguments(args []string) error {
 }
 
 func (p *program) serveCommand() *cli.Command {
-	flags := []cli.Flag{&cli.StringSliceFlag{
-		Category: "Listening", Name: "listen", EnvVars: env("listen"), DefaultText: "tcps://127.0.0.1:8120",
-		Usage: "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://…",
-	}}
+	listen := listFlag("Listening", "listen", "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://…")
+	listen.DefaultText = "tcps://127.0.0.1:8120"
+	flags := []cli.Flag{listen}
 	for _, kind := range p.serviceKinds() {
 		if kind.flags != nil {
 			flags = append(flags, kind.flags()...)
@@ -136,6 +130,7 @@ func maxHandshakesFlag() cli.Flag {
 type serving struct {
 	endpoints []endpoint.Endpoint
 	name      string // of the service, as the log has it
+	called    string // in a file of several services; empty: it is the only one
 	trust     *trustConfig
 	server    *tlsserver.Server
 	drain     time.Duration // negative: no limit
@@ -152,73 +147,13 @@ type serving struct {
 // runServer serves until a signal ends it; configure reads what one command
 // has beside the others: the endpoints and the handler.
 func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *serving) error) error {
-	// Signals may come as soon as the process is there.
-	signals, hangups := make(chan os.Signal, 2), make(chan os.Signal, 1)
-	notifyHangup(hangups)
-	defer signal.Stop(hangups)
-	// Whoever reads the log may go away. (Ignoring it would be inherited by the
-	// programs of exec.)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	s, err := p.servingOf(c)
+	supervisor := newSupervisor() // before the files are read: a SIGHUP may come as soon as the process is there
+	defer supervisor.release()
+	u, err := p.newUnit(c, "", configure)
 	if err != nil {
 		return err
 	}
-	if err := configure(c, s); err != nil {
-		return err
-	}
-	r := &reloader{config: s.trust, server: s.server, log: s.log, prover: &prover{s.server, s.log, s.lifetimes}}
-	watcher := certs.NewWatcher(r.paths()...) // before the files are read, so that no change is missed
-	managed, err := p.managedOf(c, s)
-	if err != nil {
-		return err
-	}
-	s.keepTickets(c)
-	if s.secure() && managed == nil {
-		if err := r.load(nil); err != nil {
-			return err
-		}
-	}
-	listeners, err := s.listen(c.Context)
-	if err != nil {
-		return err
-	}
-	if managed != nil {
-		managed.manager.Changed = r.changed
-		defer closeAll(listeners) // where something fails before they are served
-		if err := managed.start(c.Context, listeners); err != nil {
-			return err
-		}
-		defer within(patience, managed.close)
-		if err := r.load(managed.manager); err != nil {
-			return err
-		}
-	}
-	// Never stopped: one that comes too late must not change the exit status.
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	s.say(func() { s.announce(c, listeners, managed != nil && managed.acme == nil) })
-	ctx, cancel := context.WithCancel(c.Context)
-	defer cancel()
-	var watching sync.WaitGroup
-	var reloads []func(why string)
-	if s.secure() {
-		watching.Go(func() { r.watch(ctx, watcher) })
-		reloads = append(reloads, r.reload)
-	}
-	if s.dialling != nil && s.dialling.watcher != nil {
-		watching.Go(func() { s.dialling.watch(ctx) })
-		reloads = append(reloads, s.dialling.reload)
-	}
-	watching.Go(func() { heedHangups(ctx, hangups, reloads) })
-	for _, run := range s.background {
-		watching.Go(func() { run(ctx) })
-	}
-	err = s.run(ctx, listeners, signals)
-	if killer, ok := s.server.Handler.(interface{ Kill() }); ok {
-		killer.Kill() // no program outlives us
-	}
-	cancel()
-	within(patience, watching.Wait) // a reload may hang in a log that nobody reads
-	return err
+	return supervisor.run(c.Context, []*unit{u})
 }
 
 // configureService reads the service's name and its flags, and where to listen.
@@ -266,11 +201,14 @@ func serviceNames(kinds []serviceKind) []string {
 }
 
 // servingOf reads what serve and forward have in common.
-func (p *program) servingOf(c *cli.Context) (*serving, error) {
-	s := &serving{drain: durationOf(c, "drain")}
+func (p *program) servingOf(c *cli.Context, called string) (*serving, error) {
+	s := &serving{called: called, drain: durationOf(c, "drain")}
 	var err error
 	if s.log, err = newLogger(c, p.err); err != nil {
 		return nil, err
+	}
+	if called != "" {
+		s.log = s.log.With("service", called)
 	}
 	if s.trust, err = trustConfigOf(c, p.passphrase(c)); err != nil {
 		return nil, err
@@ -333,31 +271,5 @@ func tlsVersion(c *cli.Context, flag string) (uint16, error) {
 		return tls.VersionTLS13, nil
 	default:
 		return 0, misuse("", "flag --%s: %q is neither 1.2 nor 1.3 (older versions are not safe, and are not spoken)", flag, v)
-	}
-}
-
-// run serves until a signal has ended it. The first drains, the second ends at
-// once.
-func (s *serving) run(ctx context.Context, listeners []listening, signals <-chan os.Signal) error {
-	served := make(chan error, len(listeners))
-	for _, l := range listeners {
-		serve := s.server.Serve
-		switch {
-		case !l.endpoint.TLS():
-			serve = s.server.ServePlain
-		case s.passthrough:
-			serve = s.server.ServePassthrough
-		}
-		go func() { served <- serve(ctx, l) }()
-	}
-	select {
-	case err := <-served: // a listener broke
-		s.server.Close()
-		return failure(err)
-	case <-ctx.Done():
-		s.server.Close()
-		return failure(ctx.Err())
-	case <-signals:
-		return s.shutdown(signals)
 	}
 }

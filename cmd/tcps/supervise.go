@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+// A supervisor runs the services of a process until a signal ends it. The first
+// SIGINT or SIGTERM drains them, the second ends them at once; SIGHUP reads
+// their files anew, and the file that says which they are.
+type supervisor struct {
+	signals, hangups chan os.Signal
+	broken           chan error    // hears of a listener that breaks
+	atOnce           chan struct{} // closed when everything is to end at once
+
+	// reread says which services there are to be, now that these run: some of
+	// them, and new ones. Nil: they stay as they are.
+	reread func(running []*unit) (next []*unit, err error)
+	log    *slog.Logger // tells of that
+
+	mu      sync.Mutex
+	units   []*unit // that serve; guarded by mu
+	leaving []*unit // that drain since they are no longer wanted; guarded by mu
+	ending  bool    // the process ends; guarded by mu
+}
+
+// newSupervisor heeds SIGHUP from now on.
+func newSupervisor() *supervisor {
+	s := &supervisor{signals: make(chan os.Signal, 2), hangups: make(chan os.Signal, 1), broken: make(chan error), atOnce: make(chan struct{})}
+	notifyHangup(s.hangups)
+	// Whoever reads the log may go away. (Ignoring it would be inherited by the
+	// programs of exec.)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return s
+}
+
+func (s *supervisor) release() { signal.Stop(s.hangups) }
+
+// run serves the units until a signal has ended all of them.
+func (s *supervisor) run(ctx context.Context, units []*unit) error {
+	if err := openAll(ctx, units, listenAnew); err != nil {
+		return err
+	}
+	// Never stopped: one that comes too late must not change the exit status.
+	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.begin(ctx, units)
+	s.units = units
+	hung := make(chan struct{})
+	go func() {
+		defer close(hung)
+		s.heedHangups(ctx)
+	}()
+	err := s.wait(ctx)
+	cancel()
+	within(patience, func() { <-hung }) // it may hang in a log that nobody reads
+	return err
+}
+
+// openAll opens all units, or none.
+func openAll(ctx context.Context, units []*unit, listen listenFunc) error {
+	for i, u := range units {
+		if err := u.open(ctx, listen); err != nil {
+			for _, opened := range units[:i] {
+				opened.discard()
+			}
+			return u.locate(err)
+		}
+	}
+	return nil
+}
+
+func (s *supervisor) begin(ctx context.Context, units []*unit) {
+	for _, u := range units {
+		u.begin(ctx, s.broken)
+	}
+}
+
+// wait ends everything: by a signal, or because a listener is broken.
+func (s *supervisor) wait(ctx context.Context) error {
+	select {
+	case err := <-s.broken:
+		close(s.atOnce)
+		s.end()
+		return failure(err)
+	case <-ctx.Done():
+		close(s.atOnce)
+		s.end()
+		return failure(ctx.Err())
+	case <-s.signals:
+	}
+	go func() {
+		<-s.signals
+		close(s.atOnce)
+	}()
+	if s.end() {
+		return exitStatus(exitFailed)
+	}
+	return nil
+}
+
+// end ends all units, and reports whether connections had to be cut.
+func (s *supervisor) end() (cut bool) {
+	s.mu.Lock()
+	s.ending = true
+	units := slices.Concat(s.units, s.leaving)
+	s.mu.Unlock()
+	var finishing sync.WaitGroup
+	for _, u := range units {
+		finishing.Go(func() { u.finish("another signal ends at once", s.atOnce) })
+	}
+	finishing.Wait()
+	return slices.ContainsFunc(units, func(u *unit) bool { return u.cut })
+}
+
+// heedHangups reads everything anew when somebody asks for it, until ctx ends.
+func (s *supervisor) heedHangups(ctx context.Context) {
+	for {
+		select {
+		case <-s.hangups:
+			s.reload(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// reload has what runs read its files anew, and replaces what is no longer to
+// run as it does.
+func (s *supervisor) reload(ctx context.Context) {
+	running := s.running()
+	if s.reread != nil {
+		next, err := s.reread(running)
+		if err == nil {
+			err = s.replace(ctx, running, next)
+		}
+		if err != nil {
+			s.log.Error("reload refused, all services go on as they are", "err", err)
+			return
+		}
+	}
+	for _, u := range running {
+		if slices.Contains(s.running(), u) {
+			u.reload("SIGHUP")
+		}
+	}
+}
+
+// replace has next run instead of what runs: units that are in both are not
+// touched. On an error nothing has changed.
+func (s *supervisor) replace(ctx context.Context, running, next []*unit) error {
+	gone, come := without(running, next), without(next, running)
+	heirs := inherit(gone)
+	if err := openAll(ctx, come, heirs.listen); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.ending {
+		s.mu.Unlock()
+		for _, u := range come {
+			u.discard()
+		}
+		return errors.New("the process ends")
+	}
+	s.units, s.leaving = next, append(slices.DeleteFunc(s.leaving, (*unit).hasEnded), gone...)
+	s.mu.Unlock()
+	heirs.settle(s.log)
+	s.begin(ctx, come)
+	for _, u := range gone {
+		go u.finish("the file no longer has the service as it was", s.atOnce)
+	}
+	s.log.Info("file reloaded", "services", len(next), "begun", len(come), "ended", len(gone))
+	return nil
+}
+
+// without are the units that others has not.
+func without(units, others []*unit) []*unit {
+	return slices.DeleteFunc(slices.Clone(units), func(u *unit) bool { return slices.Contains(others, u) })
+}
+
+func (s *supervisor) running() []*unit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.units
+}

@@ -1,0 +1,106 @@
+package settings
+
+import (
+	"slices"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// A reader makes Values of the nodes of one file.
+type reader struct {
+	name    string
+	anchors map[string]*Value // by their names; nil while their own value is read
+}
+
+func (r *reader) at(n ast.Node) Position {
+	if t := n.GetToken(); t != nil && t.Position != nil {
+		return Position{r.name, t.Position.Line, t.Position.Column}
+	}
+	return Position{r.name, 1, 1}
+}
+
+func (r *reader) read(n ast.Node, depth int) (*Value, error) {
+	if depth > maxDepth {
+		return nil, r.at(n).Errorf("values are nested more than %d deep", maxDepth)
+	}
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		return r.readMapping(n, n.Values, depth)
+	case *ast.MappingValueNode:
+		return r.readMapping(n, []*ast.MappingValueNode{n}, depth)
+	case *ast.SequenceNode:
+		v := &Value{At: r.at(n), Kind: List}
+		for _, item := range n.Values {
+			read, err := r.read(item, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			v.List = append(v.List, read)
+		}
+		return v, nil
+	case *ast.AnchorNode:
+		name := n.Name.GetToken().Value
+		r.anchors[name] = nil
+		v, err := r.read(n.Value, depth+1)
+		r.anchors[name] = v
+		return v, err
+	case *ast.AliasNode:
+		return r.alias(n)
+	case *ast.LiteralNode:
+		return &Value{At: r.at(n), Text: n.Value.Value}, nil
+	case *ast.StringNode:
+		return &Value{At: r.at(n), Text: n.Value}, nil
+	case *ast.NullNode:
+		return nil, r.at(n).Errorf("the value is left out")
+	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		return &Value{At: r.at(n), Text: n.GetToken().Value}, nil // as it is written
+	default:
+		return nil, r.at(n).Errorf("%s is not understood here", n.Type())
+	}
+}
+
+// alias is the value that an anchor has named before.
+func (r *reader) alias(n *ast.AliasNode) (*Value, error) {
+	name := n.Value.GetToken().Value
+	v := r.anchors[name]
+	if v == nil {
+		return nil, r.at(n).Errorf("no anchor &%s stands before its alias", name)
+	}
+	return v, nil
+}
+
+func (r *reader) readMapping(n ast.Node, fields []*ast.MappingValueNode, depth int) (*Value, error) {
+	v := &Value{At: r.at(n), Kind: Mapping}
+	if len(fields) > 0 { // the node's own token is a colon
+		v.At = r.at(fields[0].Key)
+	}
+	var merged []Field
+	for _, field := range fields {
+		value, err := r.read(field.Value, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if _, ok := field.Key.(*ast.MergeKeyNode); ok {
+			if value.Kind != Mapping {
+				return nil, value.At.Errorf("<< wants a mapping, and this is %s", value.Kind)
+			}
+			merged = append(merged, value.Fields...)
+			continue
+		}
+		key := field.Key.GetToken()
+		if v.has(key.Value) {
+			return nil, r.at(field.Key).Errorf("the key %q is written twice", key.Value)
+		}
+		v.Fields = append(v.Fields, Field{key.Value, r.at(field.Key), value})
+	}
+	for _, field := range merged { // what the mapping says itself goes first
+		if !v.has(field.Key) {
+			v.Fields = append(v.Fields, field)
+		}
+	}
+	return v, nil
+}
+
+func (v *Value) has(key string) bool {
+	return slices.ContainsFunc(v.Fields, func(f Field) bool { return f.Key == key })
+}
