@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ import (
 //
 //	docstart NAME [VARIABLE=VALUE…] 'COMMAND'   starts a page's command in the background
 //	docrun CODE 'COMMAND'                       runs one to its end, checks its exit status
+//	docfile PAGE FILE                           writes a file that stands on a page, with the same changes
 
 var (
 	docPorts = regexp.MustCompile(`(\w|\]|\*)?:([1-9]\d{1,4})\b`)
@@ -49,6 +51,22 @@ func docCommand(ts *testscript.TestScript, command string) string {
 	return docUnix.ReplaceAllString(command, "$1://"+ts.Getenv("WORK")+"/")
 }
 
+// docFile is a file on a page, whose name stands in a comment above it.
+var docFile = regexp.MustCompile("(?s)<!-- file: (\\S+) -->\n```\\w+\n(.*?)```\n")
+
+func cmdDocFile(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2, "docfile PAGE FILE")
+	text, err := os.ReadFile(filepath.Join("../../docs", args[0]+".md"))
+	ts.Check(err)
+	for _, m := range docFile.FindAllStringSubmatch(string(text), -1) {
+		if m[1] == args[1] {
+			ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(docCommand(ts, m[2])), 0o600))
+			return
+		}
+	}
+	ts.Fatalf("%s.md has no file %s", args[0], args[1])
+}
+
 func cmdDocStart(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) >= 2, "docstart NAME [VARIABLE=VALUE…] 'COMMAND'")
 	last := len(args) - 1
@@ -57,9 +75,13 @@ func cmdDocStart(ts *testscript.TestScript, neg bool, args []string) {
 		command = "exec " + command // signals are for it, not for the shell
 	}
 	cmd := exec.Command("/bin/sh", "-c", command)
-	cmd.Env = environment(ts)
-	for _, name := range []string{nameServer, "TCPS_LISTEN"} {
-		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	cmd.Env = append(environment(ts), nameServer+"="+ts.Getenv(nameServer))
+	if strings.Contains(command, "tcps serve") && !strings.Contains(command, "--listen") {
+		port := ts.Getenv("P8120")
+		if port == "" {
+			port = "0"
+		}
+		cmd.Env = append(cmd.Env, "TCPS_LISTEN=tcps://127.0.0.1:"+port)
 	}
 	for _, v := range args[1:last] {
 		cmd.Env = append(cmd.Env, unescape(ts, v))
@@ -91,11 +113,6 @@ func docNames(ts *testscript.TestScript) {
 	if ts.Getenv(nameServer) != "" {
 		return
 	}
-	listen := "tcps://127.0.0.1:0"
-	if port := ts.Getenv("P8120"); port != "" {
-		listen = "tcps://127.0.0.1:" + port
-	}
-	ts.Setenv("TCPS_LISTEN", listen)
 	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
 	ts.Check(err)
 	started := make(chan struct{})

@@ -14,8 +14,9 @@ import (
 
 // The pages for people who come from elsewhere must not rot. Every command of
 // ours on them is run by a script, testdata/script/docs_PAGE.txtar, literally,
-// by docstart and docrun (docs_run_test.go); the flags in the columns headed
-// tcps exist; and the Go code is that of an example (docs_go_test.go).
+// by docstart and docrun (docs_run_test.go), with the files that stand there
+// (docfile); the flags in the columns headed tcps exist; and the Go code is that
+// of an example (docs_go_test.go).
 //
 // A command is a line of a fenced block that calls tcps, with the lines that it
 // is continued on, or `tcps …` in a paragraph or a table. The bare name of a
@@ -119,15 +120,21 @@ func (p *page) command(c string) {
 
 var docLine = regexp.MustCompile(`(?m)^(?:docstart|docrun) .*?'(.*)'$`)
 
-// scriptCommands are what a page's script runs.
-func scriptCommands(t *testing.T, page string) []string {
+// scriptOf is the script of a page.
+func scriptOf(t *testing.T, page string) string {
 	t.Helper()
 	script, err := os.ReadFile(filepath.Join("testdata", "script", "docs_"+strings.ReplaceAll(page, "-", "_")+".txtar"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(script)
+}
+
+// scriptCommands are what it runs.
+func scriptCommands(t *testing.T, page string) []string {
+	t.Helper()
 	var commands []string
-	for _, m := range docLine.FindAllStringSubmatch(string(script), -1) {
+	for _, m := range docLine.FindAllStringSubmatch(scriptOf(t, page), -1) {
 		commands = append(commands, strings.ReplaceAll(m[1], "''", "'"))
 	}
 	return commands
@@ -153,6 +160,20 @@ func TestEveryCommandOfThePagesIsRun(t *testing.T) {
 		}
 		if len(p.commands) < 5 {
 			t.Errorf("%s.md has %d commands: too few to be the whole of it", p.name, len(p.commands))
+		}
+	}
+}
+
+func TestEveryFileOfThePagesIsUsed(t *testing.T) {
+	for _, p := range pages(t) {
+		files := docFile.FindAllStringSubmatch(p.text, -1)
+		if all := strings.Count(p.text, "```yaml\n"); all != len(files) {
+			t.Errorf("%s.md has %d blocks of YAML, and %d files with a name", p.name, all, len(files))
+		}
+		for _, m := range files {
+			if !strings.Contains(scriptOf(t, p.name), "\ndocfile "+p.name+" "+m[1]+"\n") {
+				t.Errorf("the script of %s.md does not use its file %s", p.name, m[1])
+			}
 		}
 	}
 }
