@@ -24,6 +24,9 @@ type Conn struct {
 	endpoint  string
 	untrusted error // set before the handshake ends
 	startTLS  string
+	via       string
+	known     KnownHost
+	learned   bool
 	greeting  []byte
 	timing    Timing
 	presented presented // set before the handshake ends
@@ -92,7 +95,7 @@ func (c *Conn) Endpoint() string { return c.endpoint }
 // LocalAddr is the address that was dialled from.
 func (c *Conn) LocalAddr() net.Addr { return c.stream.Raw.LocalAddr() }
 
-// RemoteAddr is the server's address.
+// RemoteAddr is the server's address, or that of the proxy that leads to it.
 func (c *Conn) RemoteAddr() net.Addr { return c.stream.Raw.RemoteAddr() }
 
 // SetDeadline sets when reads and writes fail, as in net.Conn; zero: never. A

@@ -27,8 +27,8 @@ import (
 // server's.
 //
 // A session is offered only to the endpoint that it was made with, by a Dialer
-// that asks for the same name, has the same SNI, StartTLS, Pins, Insecure and
-// Binding, and would accept the server's certificate now: it is verified anew,
+// that asks for the same name, has the same SNI, StartTLS, Pins, Insecure,
+// use of KnownHosts and Binding, and would accept the server's certificate now: it is verified anew,
 // against the roots, pins and revocation of now, before the session is offered
 // and when it has been resumed. A file that is damaged, somebody else's, open to others or
 // of another build is not used: the handshake is a full one, Warn is told, and a
@@ -57,7 +57,7 @@ type sessionBinder interface {
 }
 
 func (f *SessionFile) bind(d *Dialer, c *Conn, e endpoint.Endpoint, name string) tls.ClientSessionCache {
-	return &boundSession{file: f, dialer: d, conn: c, name: name, binding: d.bindingOf(e, name, f.Binding)}
+	return &boundSession{file: f, dialer: d, conn: c, endpoint: e, name: name, binding: d.bindingOf(e, name, f.Binding)}
 }
 
 // keepsSessions reports whether sessions may come out of a file.
@@ -76,6 +76,8 @@ func (d *Dialer) bindingOf(e endpoint.Endpoint, name string, more []byte) []byte
 	slices.Sort(pins)
 	mode := "verified"
 	switch {
+	case d.KnownHosts != nil:
+		mode = "known"
 	case d.Insecure:
 		mode = "insecure"
 	case d.pinsAlone():
@@ -90,11 +92,12 @@ func (d *Dialer) bindingOf(e endpoint.Endpoint, name string, more []byte) []byte
 
 // A boundSession is the file for one connection.
 type boundSession struct {
-	file    *SessionFile
-	dialer  *Dialer
-	conn    *Conn
-	name    string
-	binding []byte
+	file     *SessionFile
+	dialer   *Dialer
+	conn     *Conn
+	endpoint endpoint.Endpoint
+	name     string
+	binding  []byte
 }
 
 // A keptSession is the content of a file.
@@ -205,7 +208,10 @@ func (b *boundSession) admit(kept *keptSession) (*tls.ClientSessionState, error)
 
 // judge is that of the dialer, with the chains found anew.
 func (b *boundSession) judge(cs tls.ConnectionState) (err error) {
-	if b.dialer.Insecure {
+	switch {
+	case b.dialer.KnownHosts != nil:
+		return b.dialer.judgeKept(b.endpoint, cs.PeerCertificates)
+	case b.dialer.Insecure:
 		return nil
 	}
 	if !b.dialer.pinsAlone() {

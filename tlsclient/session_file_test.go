@@ -8,8 +8,8 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -455,12 +455,34 @@ func TestTheEndOfItsContextEndsResume(t *testing.T) {
 	config.SessionTicketsDisabled = true
 	ctx, cancel := context.WithCancel(t.Context())
 	endpoint := "tcps://" + serveTLS(t, config, func(c *tls.Conn) {
-		io.WriteString(c, "hello\r\n") // so that the handshake is over
-		cancel()
+		c.Handshake()
+		cancel() // the client's side of it may be over or not
 		untilEnd(c)
 	})
 	start := time.Now()
 	_, err := (&tlsclient.Dialer{RootCAs: a.pool(), Timeout: time.Hour}).Resume(ctx, endpoint)
-	wantFailure(t, err, "shutdown", 1, "resume a session with "+endpoint)
+	if failed, ok := errors.AsType[*tlsclient.Error](err); !ok || failed.Reason != tlsclient.ReasonShutdown {
+		t.Errorf("ended with %v, want shutdown", err)
+	}
 	took(t, start, "the end")
+}
+
+// A server that is known by its key needs no authority; what is not known is
+// not learned from a file.
+func TestASessionWithAKnownServerIsKept(t *testing.T) {
+	foreign := newAuthority(t)
+	versions(t, func(t *testing.T, version uint16) {
+		endpoint := "tcps://" + serveTLS(t, foreign.config(t), greet)
+		k := newKeeper(t, "")
+		d := &tlsclient.Dialer{KnownHosts: knownHosts(t), MaxVersion: version, Sessions: k.SessionFile}
+		wantResumed(t, false, d, endpoint)
+		wantResumed(t, true, d, endpoint)
+		k.wantWarnings(t)
+		d.KnownHosts = knownHosts(t) // another file, which is empty
+		wantResumed(t, false, d, endpoint)
+		k.wantWarnings(t, "would be refused now (its key is not known)")
+		verified := &tlsclient.Dialer{RootCAs: newAuthority(t).pool(), MaxVersion: version, Sessions: k.SessionFile}
+		_, err := verified.Dial(t.Context(), endpoint)
+		wantFailure(t, err, "untrusted", 6, "shake hands with "+endpoint)
+	})
 }

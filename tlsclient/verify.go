@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"tcps/certs"
+	"tcps/internal/endpoint"
 	"tcps/internal/pin"
 	"tcps/internal/reason"
 )
@@ -33,10 +34,13 @@ func (d *Dialer) pinsAlone() bool { return len(d.Pins) > 0 && d.RootCAs == nil }
 
 // judge is the verdict on a server, in full and in resumed handshakes: these
 // have the certificates and the OCSP response of the full one.
-func (d *Dialer) judge(c *Conn, cs tls.ConnectionState, name string) error {
+func (d *Dialer) judge(c *Conn, e endpoint.Endpoint, cs tls.ConnectionState, name string) error {
 	c.presented = presented{cs.PeerCertificates, cs.OCSPResponse}
 	if d.RequireALPN && cs.NegotiatedProtocol == "" {
 		return &reason.Error{Reason: reason.ALPN, Err: errors.New("the server chose none of the application protocols that were offered")}
+	}
+	if d.KnownHosts != nil {
+		return d.judgeKnown(c, e, cs)
 	}
 	if d.Insecure { // the verdict that crypto/tls would have given is kept for the caller
 		_, c.untrusted = verify(&cs, d.RootCAs, name)

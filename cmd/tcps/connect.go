@@ -28,6 +28,8 @@ Examples:
   tcps connect --send ping --expect pong --timeout 5s localhost:8120
   tcps connect --json db.internal:8443 | jq .tls.group
   tcps connect --resume --groups X25519MLKEM768 --min 1.3 db.internal:8443
+  tcps connect --starttls smtp mx.example.org:25
+  tcps connect --starttls xmpp --name example.org xmpp.example.org:5222
 
 On a terminal, lines are edited: the arrow keys bring back earlier ones, which
 are kept in memory only, Ctrl+D ends our side, and what the server says is
@@ -39,9 +41,16 @@ secrets: nobody else may read or write them. --json shakes hands, reports and
 ends; with --send or --expect it does that first. It prints no data, and reads
 no input.
 
+--starttls asks a server that begins in plain for TLS, in its protocol. Nothing of
+what is said before TLS comes on standard output: the greeting is shown with what
+was negotiated. After it most servers wait for a command (EHLO, CAPABILITY, a new
+stream …), and hang up at the end of input: --on-eof keep waits for their answers
+then. Of ftp it is the control connection. A server that goes on in plain after it
+has agreed to TLS is refused: what it sends may be anybody's.
+
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
 4 timeout, 5 TLS not agreed on (or with --resume: not resumed), 6 not trusted,
-7 wrong name, 8 expired or not yet valid, 9 revoked (or nothing current says
+7 wrong name or key, 8 expired or not yet valid, 9 revoked (or nothing current says
 that it is not), 10 the server refused us, 11 truncated, 12 the expected text
 did not come.`
 
@@ -49,7 +58,7 @@ func (p *program) connectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "connect",
 		Usage:     "talk to a server: standard input and output over TLS",
-		UsageText: connectUsage,
+		UsageText: connectUsage + connectWays,
 		Action:    p.connect,
 		Flags: append([]cli.Flag{
 			listFlag("Trust", "ca", "`FILE` or folder with the authorities that may vouch for the server, instead of the system's and the local one"),
@@ -67,7 +76,7 @@ func (p *program) connectCommand() *cli.Command {
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
 			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
-		}, slices.Concat(connectTLSFlags(), talkFlags(), networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(connectStartTLSFlags(), connectTLSFlags(), talkFlags(), networkFlags("Connecting"), viaFlags(), keyFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -86,7 +95,9 @@ func (p *program) connect(c *cli.Context) error {
 	return p.talk(c, target, session, func(ctx context.Context, interrupts chan<- os.Signal) error {
 		if !c.Bool("quiet") {
 			describe(p.err, session.Conn, target)
+			describeVia(c, p.err, session.Conn)
 		}
+		describeTrust(c, p.err, session.Conn)
 		end, err := p.edit(session, interrupts)
 		if err != nil {
 			return err
@@ -100,6 +111,9 @@ func (p *program) connect(c *cli.Context) error {
 func (p *program) talk(c *cli.Context, target endpoint.Endpoint, session *tlsclient.Session, then func(context.Context, chan<- os.Signal) error) error {
 	dialer, err := p.dialerOf(c, target)
 	if err != nil {
+		return err
+	}
+	if err := dialStartTLS(c, dialer, target); err != nil {
 		return err
 	}
 	ctx := c.Context

@@ -27,12 +27,13 @@ type connectReport struct {
 	Version      int                            `json:"version"`
 	Endpoint     string                         `json:"endpoint"`
 	Good         bool                           `json:"good"`
-	ExitCode     int                            `json:"exit_code"`
+	ExitStatus   int                            `json:"exit_status"`
 	Reason       tlsclient.Reason               `json:"reason,omitempty"`
 	Error        string                         `json:"error,omitempty"`
 	Hints        []string                       `json:"hints,omitempty"`
 	Address      string                         `json:"address,omitempty"`
 	LocalAddress string                         `json:"local_address,omitempty"`
+	Via          string                         `json:"via,omitempty"`
 	StartTLS     string                         `json:"starttls,omitempty"`
 	TLS          *tlsReport                     `json:"tls,omitempty"`
 	Chain        []certs.CertificateDescription `json:"chain,omitempty"`
@@ -55,6 +56,7 @@ type tlsReport struct {
 	ID          string           `json:"id,omitempty"`
 	OCSPStaple  bool             `json:"ocsp_staple"`
 	Trusted     bool             `json:"trusted"`
+	Learned     bool             `json:"learned,omitempty"`
 	Untrusted   tlsclient.Reason `json:"untrusted,omitempty"`
 	Why         string           `json:"untrusted_error,omitempty"`
 }
@@ -74,6 +76,7 @@ func newConnectReport(target endpoint.Endpoint) *connectReport {
 func (r *connectReport) connected(conn *tlsclient.Conn) {
 	milliseconds := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	r.Address, r.LocalAddress, r.StartTLS = conn.RemoteAddr().String(), addressOf(conn.LocalAddr()), conn.StartTLS()
+	r.Via = conn.Via()
 	t := conn.Timing()
 	r.Timing = &timingReport{milliseconds(t.Connect), milliseconds(t.StartTLS), milliseconds(t.Handshake)}
 	cs := conn.TLS()
@@ -85,6 +88,7 @@ func (r *connectReport) connected(conn *tlsclient.Conn) {
 		ALPN: terminal.Printable(cs.NegotiatedProtocol), SNI: cs.ServerName, Resumed: cs.DidResume, ID: conn.ID(), OCSPStaple: len(cs.OCSPResponse) > 0,
 		Trusted: conn.Untrusted() == nil,
 	}
+	_, r.TLS.Learned = conn.KnownHost()
 	r.Accepted = cs.Version < tls.VersionTLS13 // there the server's last word is part of the handshake
 	r.present(cs.PeerCertificates)
 	if err := conn.Untrusted(); err != nil {
@@ -111,7 +115,7 @@ func (r *connectReport) present(chain []*x509.Certificate) {
 
 // ended notes how it went. conn is nil where there was none.
 func (r *connectReport) ended(conn *tlsclient.Conn, err error, expecting bool) {
-	r.ExitCode, r.Hints = outcomeOf(err)
+	r.ExitStatus, r.Hints = outcomeOf(err)
 	r.Good = err == nil
 	if err != nil {
 		r.Error = terminal.Printable(err.Error())
@@ -168,6 +172,9 @@ func (p *program) connectJSON(c *cli.Context, target endpoint.Endpoint, session 
 	session.Out = io.Discard
 	err := p.talk(c, target, session, func(ctx context.Context, _ chan<- os.Signal) error {
 		report.connected(session.Conn)
+		if _, learned := session.Conn.KnownHost(); learned { // which is a warning
+			describeTrust(c, p.err, session.Conn)
+		}
 		if len(session.Send)+len(session.Expect) == 0 {
 			return report.probe(ctx, session.Conn, durationOf(c, "timeout"))
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tcps/internal/endpoint"
 	"tcps/tlsclient"
 )
 
@@ -32,6 +33,16 @@ func connectTLSFlags() []cli.Flag {
 		boolFlag("TLS", "resume", "connect twice, and fail unless the second connection resumes the session of the first"),
 		stringFlag("TLS", "keylog", "", "`FILE` to append the secrets of the session to: who has them can read what was recorded (the environment's SSLKEYLOGFILE is not read)"),
 	}
+}
+
+// refuseTLSFlags is for plain connections.
+func refuseTLSFlags(c *cli.Context, target endpoint.Endpoint) error {
+	for _, flag := range flagNames(connectTLSFlags()) {
+		if c.IsSet(flag) {
+			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there is no TLS on a plain connection", flag, target)
+		}
+	}
+	return nil
 }
 
 // dialTLS sets what is negotiated. It comes after the trust, which a session is

@@ -16,6 +16,7 @@ var jsonReports = map[string]any{
 	"certs trust":  trustReport{},
 	"certs verify": verdict{},
 	"connect":      connectReport{},
+	"inspect":      inspectReport{},
 }
 
 // jsonObjects are types that occur in several reports, or are large: docs/json.md
@@ -29,6 +30,7 @@ var jsonObjects = map[string]any{
 	"request":         certs.RequestDescription{},
 	"revocation-list": certs.RevocationListDescription{},
 	"root":            rootReport{},
+	"staple":          certs.StapleDescription{},
 }
 
 // jsonFlag belongs to commands that report something.
