@@ -37,15 +37,15 @@ then. Of ftp it is the control connection. A server that goes on in plain after 
 has agreed to TLS is refused: what it sends may be anybody's.
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
-4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name, 8 expired or not
-yet valid, 9 revoked (or nothing current says that it is not), 10 the server
+4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name or key, 8 expired or
+not yet valid, 9 revoked (or nothing current says that it is not), 10 the server
 refused us, 11 truncated, 12 the expected text did not come.`
 
 func (p *program) connectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "connect",
 		Usage:     "talk to a server: standard input and output over TLS",
-		UsageText: connectUsage,
+		UsageText: connectUsage + connectWays,
 		Action:    p.connect,
 		Flags: append([]cli.Flag{
 			listFlag("Trust", "ca", "`FILE` or folder with the authorities that may vouch for the server, instead of the system's and the local one"),
@@ -63,7 +63,7 @@ func (p *program) connectCommand() *cli.Command {
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
 			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
-		}, slices.Concat(connectStartTLSFlags(), networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(connectStartTLSFlags(), networkFlags("Connecting"), viaFlags(), keyFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -103,7 +103,9 @@ func (p *program) connect(c *cli.Context) error {
 	}
 	if !c.Bool("quiet") {
 		describe(p.err, conn, target)
+		describeVia(c, p.err, conn)
 	}
+	describeTrust(c, p.err, conn)
 	session.Conn = conn
 	return connectFailure(c, session.Run(ctx))
 }

@@ -59,6 +59,11 @@ func connectHints(c *cli.Context, err error) []string {
 	if !ok {
 		return nil
 	}
+	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err)} {
+		if hints != nil {
+			return hints
+		}
+	}
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:
 		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
