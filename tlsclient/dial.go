@@ -335,10 +335,11 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 	}
 	c.stream.TLS = tls.Client(d.transport(c), config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
-		_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
-		_, judged := errors.AsType[*reason.Error](err)
-		if unverified || judged {
+		if isOurs(err) {
 			c.stream.Raw.SetLinger(alertLinger)
+		}
+		if c.stream.TLS.ConnectionState().Version == 0 { // there was no ServerHello
+			err = refusedHello(err)
 		}
 		return fail(err)
 	}
