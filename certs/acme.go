@@ -193,13 +193,13 @@ func (m *Manager) ChallengeConfig(hello *tls.ClientHelloInfo) *tls.Config {
 	}
 }
 
-// HTTPHandler answers the http challenge, and everything else with 404: all of it if it is called before Start.
-func (m *Manager) HTTPHandler() http.Handler {
+// HTTPHandler answers the http challenges of the manager, and leaves everything else to next: all of it before Start.
+func (m *Manager) HTTPHandler(next http.Handler) http.Handler {
 	a, ok := m.Issuer.(*ACME)
 	if !ok || !m.ready.Load() {
-		return http.NotFoundHandler()
+		return next
 	}
-	return a.used.HTTPChallengeHandler(http.NotFoundHandler())
+	return a.used.HTTPChallengeHandler(next)
 }
 
 // inWordsOf is an error of an attempt without what certmagic puts around it, fit for a log: an authority may answer

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -297,7 +298,7 @@ func TestAManagerIsAskedBeforeAndWhileItStarts(t *testing.T) {
 		for range 1000 {
 			m.Certificate(&tls.ClientHelloInfo{ServerName: "localhost"})
 			m.ChallengeConfig(&tls.ClientHelloInfo{})
-			m.HTTPHandler()
+			m.HTTPHandler(http.NotFoundHandler())
 		}
 	}()
 	start(t, m)

@@ -1,6 +1,7 @@
 package tlsclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -84,7 +85,9 @@ type Dialer struct {
 	NextProtos []string
 
 	// StartTLS is the protocol in which the server is asked for TLS, in plain:
-	// postgres, mysql, smtp, imap, pop3 or ldap. Timeout bounds that too. Dial
+	// postgres, mysql, smtp, lmtp, imap, pop3, ftp (AUTH TLS, for the control
+	// connection), nntp, sieve, ldap, xmpp, xmpp-server or irc. The two of xmpp
+	// name the server as its certificate does. Timeout bounds that too. Dial
 	// refuses others, and plain endpoints. Empty: TLS from the first byte.
 	StartTLS string
 
@@ -190,7 +193,7 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
 	}
 	if e.TLS() {
-		err := d.startTLS(ctx, c)
+		err := d.startTLS(ctx, c, e)
 		if err == nil {
 			err = d.handshake(ctx, c, e)
 		}
@@ -269,13 +272,13 @@ func (d *Dialer) connectTo(ctx context.Context, e endpoint.Endpoint) (net.Conn, 
 
 func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) error {
 	fail := func(err error) error {
-		return &Error{Op: "shake hands with", Endpoint: e.String(), Reason: whyNoHandshake(err), Err: bare(err)}
+		return &Error{Op: opOf(err), Endpoint: e.String(), Reason: whyNoHandshake(err), Err: bare(err)}
 	}
 	config, err := d.config(c, e)
 	if err != nil {
 		return fail(err)
 	}
-	c.stream.TLS = tls.Client(c.stream.Raw, config)
+	c.stream.TLS = tls.Client(d.transport(c), config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
 		_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
 		_, judged := errors.AsType[*reason.Error](err)
@@ -291,12 +294,15 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 // has our alert then, and not a reset.
 const alertLinger = 250 * time.Millisecond
 
+// nameOf is whom we want to talk to.
+func (d *Dialer) nameOf(e endpoint.Endpoint) string {
+	name, _, _ := strings.Cut(e.Host, "%") // the zone of an address is this machine's affair
+	return cmp.Or(d.ServerName, name)
+}
+
 // config is the crypto/tls side of the Dialer for one connection.
 func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
-	name := d.ServerName
-	if name == "" {
-		name, _, _ = strings.Cut(e.Host, "%") // the zone of an address is this machine's affair
-	}
+	name := d.nameOf(e)
 	if name == "" && !d.Insecure && !d.pinsAlone() && d.KnownHosts == nil {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}

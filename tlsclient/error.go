@@ -43,7 +43,7 @@ const (
 )
 
 // PeerRefusedUs is the reason for an end by the server's alert, such as
-// certificate_required.
+// certificate_required, or by its greeting where StartTLS is set: greeting.
 func PeerRefusedUs(alert string) Reason { return reason.PeerRefusedUs(alert) }
 
 // An Error says what was attempted, on what, and why it failed.

@@ -50,7 +50,7 @@ func (s *Server) handshake(c *Conn) error {
 	// SetTrust stores its value and then judges who is established: whoever
 	// comes too late for that sees the new value here.
 	if now := s.trust.Load(); c.layer == terminated && now != c.trust {
-		return now.judge(c.TLS())
+		return now.rulingFor(c.sni).judge(c.TLS())
 	}
 	return nil
 }
@@ -85,13 +85,13 @@ func (s *Server) leaveAdmission(c *Conn) {
 func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c := hello.Conn.(*transport).conn
 	c.heard(hello)
-	if !c.internal {
+	if c.internal == nil {
 		if err := s.admission.turn(c.slot, c); err != nil {
 			return nil, err
 		}
 	}
 	trust := s.trust.Load()
-	if source, ok := trust.Source.(certs.ChallengeSource); ok {
+	if source, ok := trust.whole.Source.(certs.ChallengeSource); ok {
 		if config := source.ChallengeConfig(hello); config != nil {
 			c.challenge = true
 			return config, nil
@@ -102,11 +102,12 @@ func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error
 		return nil, &reason.Error{Reason: reason.ALPN, Err: errors.New("client offered no application protocol, and one is required")}
 	}
 	c.trust = trust
-	if c.internal {
-		return internalConfig(c.trust.config), nil
+	ruling := trust.rulingFor(hello.ServerName)
+	if c.internal != nil {
+		return c.internal(ruling), nil
 	}
-	s.renewTickets(c.trust.config)
-	return c.trust.config, nil
+	s.renewTickets(trust)
+	return ruling.config, nil
 }
 
 // alertNoApplicationProtocol is that alert as a record (RFC 8446, 5.1 and 6).

@@ -27,16 +27,16 @@ type ticketKeys struct {
 	kept keptTicketKeys
 }
 
-// renewTickets gives config the keys of now when they have changed.
-func (s *Server) renewTickets(config *tls.Config) {
-	if !config.SessionTicketsDisabled && time.Now().UnixNano() >= s.tickets.renewAt.Load() {
+// renewTickets gives all names of t the keys of now when they have changed.
+func (s *Server) renewTickets(t *trust) {
+	if !s.SessionTicketsDisabled && time.Now().UnixNano() >= s.tickets.renewAt.Load() {
 		s.syncTickets()
-		s.tickets.install(config)
+		s.tickets.install(t.configs()...)
 	}
 }
 
-// install gives config the keys of now.
-func (k *ticketKeys) install(config *tls.Config) {
+// install gives configs the keys of now.
+func (k *ticketKeys) install(configs ...*tls.Config) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := time.Now()
@@ -46,7 +46,10 @@ func (k *ticketKeys) install(config *tls.Config) {
 		next = sync
 	}
 	k.renewAt.Store(next.UnixNano())
-	config.SetSessionTicketKeys(k.keys.inOrder(now))
+	keys := k.keys.inOrder(now)
+	for _, config := range configs {
+		config.SetSessionTicketKeys(keys)
+	}
 }
 
 // bindSessions makes a session resumable only under the server name that it

@@ -57,6 +57,21 @@ type Trust struct {
 	// all of them.
 	Policy *Policy
 
+	// Names are the server names for which other authorities, another mode,
+	// other lists or other rules hold than the ones above, which are for
+	// clients that ask for any other name, or for none. A session resumes only
+	// under the name that it was made for, and so never takes what one name let
+	// in to another one.
+	//
+	// The client chooses which name it asks for. So the rules of a name guard
+	// only what the Handler gives to clients of that name alone (Conn.ServerName):
+	// where it does the same for all of them, the laxest rules decide who gets
+	// it. A Handler that is told a name again inside the stream (HTTP's Host)
+	// must refuse one that is not Conn.ServerName (RFC 9110, 7.4). With
+	// StrictSNI the ones above are left for those names for which there is a
+	// certificate.
+	Names []NameTrust
+
 	// KeepRefused lets the connections that are open live on when this value
 	// is set, though its Revocation or Policy refuse them. Handshakes, resumed
 	// ones too, are refused in any case.
@@ -65,12 +80,6 @@ type Trust struct {
 
 // acmeTLS1 is the application protocol of the tls-alpn challenge.
 const acmeTLS1 = "acme-tls/1"
-
-// trust is a Trust in use.
-type trust struct {
-	*Trust
-	config *tls.Config
-}
 
 // SetTrust checks t as a whole, and then replaces the current value in one
 // step. A handshake that has begun ends under the old one, and its client is
@@ -83,22 +92,22 @@ func (s *Server) SetTrust(t *Trust) error {
 		return fmt.Errorf("tlsserver: %w", err)
 	}
 	s.awaitTicketKeys()
-	config, err := s.tlsConfig(t)
+	used, err := s.inUse(t)
 	if err != nil {
 		return err
 	}
 	if _, ok := t.Source.(certs.ChallengeSource); ok && slices.Contains(s.NextProtos, acmeTLS1) {
 		return fmt.Errorf("tlsserver: the application protocol %s is for ACME challenges only (RFC 8737)", acmeTLS1)
 	}
-	s.trust.Store(&trust{Trust: t, config: config})
-	s.observe(TrustChanged{Trust: t, Ended: s.judgeAnew(t)})
+	s.trust.Store(used)
+	s.observe(TrustChanged{Trust: t, Ended: s.judgeAnew(used)})
 	return nil
 }
 
 // judgeAnew ends the open connections that t refuses.
-func (s *Server) judgeAnew(t *Trust) int {
+func (s *Server) judgeAnew(t *trust) int {
 	ended := 0
-	if t.Policy == nil && t.Revocation == nil || t.KeepRefused {
+	if t.whole.KeepRefused || !t.judges() {
 		return 0
 	}
 	for _, c := range s.open() {
@@ -106,7 +115,7 @@ func (s *Server) judgeAnew(t *Trust) int {
 		if cs == nil {
 			continue
 		}
-		if refusal := t.judge(cs); refusal != nil {
+		if refusal := t.rulingFor(c.ServerName()).judge(cs); refusal != nil {
 			c.refuse(refusal)
 			ended++
 		}
@@ -121,6 +130,14 @@ func (t *Trust) check() error {
 	case t.Source == nil:
 		return errors.New("the trust value has no source of certificates")
 	}
+	if err := t.checkClients(); err != nil {
+		return err
+	}
+	return t.checkNames()
+}
+
+// checkClients checks what t says of clients.
+func (t *Trust) checkClients() error {
 	if err := t.Policy.check(); err != nil {
 		return err
 	}
@@ -157,6 +174,9 @@ func (t *Trust) tlsClientAuth() tls.ClientAuthType {
 		return tls.RequireAndVerifyClientCert
 	}
 }
+
+// judges reports whether judge can refuse anybody.
+func (t *Trust) judges() bool { return t.Policy != nil || t.Revocation != nil }
 
 // judge is the verdict on a peer, in the handshake, full or resumed, and later.
 // A resumed session has the chains that were verified when it was made.

@@ -34,6 +34,12 @@ func (p *program) certsListCommand() *cli.Command {
 	}
 }
 
+// A listReport is what certs list says.
+type listReport struct {
+	Version      int      `json:"version"`
+	Certificates []listed `json:"certificates"`
+}
+
 // A listed certificate is one line of the list.
 type listed struct {
 	Names   []string              `json:"names"`
@@ -72,10 +78,7 @@ func (p *program) certsList(c *cli.Context) error {
 	}
 	slices.SortStableFunc(all, func(a, b listed) int { return a.Until.Compare(b.Until) })
 	if c.Bool("json") {
-		return p.printJSON(struct {
-			Version      int      `json:"version"`
-			Certificates []listed `json:"certificates"`
-		}{1, all})
+		return p.printJSON(listReport{1, all})
 	}
 	if len(all) == 0 {
 		return nil
@@ -84,7 +87,7 @@ func (p *program) certsList(c *cli.Context) error {
 	fmt.Fprintln(table, "NAMES\tKIND\tISSUER\tUNTIL\tSTATE\tSERIAL")
 	for _, l := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n",
-			printableNames(l.Names), l.Kind, terminal.Printable(l.Issuer), l.Until.Format(time.RFC3339), l.state(time.Now()), l.Serial)
+			strings.Join(l.Names, ", "), l.Kind, l.Issuer, l.Until.Format(time.RFC3339), l.state(time.Now()), l.Serial)
 	}
 	return table.Flush()
 }
@@ -155,16 +158,16 @@ func listACME(c *cli.Context) ([]listed, error) {
 // listedOf is a line about a certificate of which nothing more is known.
 func listedOf(c *x509.Certificate, origin string) listed {
 	return listed{
-		Names: certs.NamesOf(c), Serial: fmt.Sprintf("%x", c.SerialNumber), Kind: certs.DescribeCertificate(c, time.Now()).Kind,
-		Issuer: c.Issuer.CommonName, Origin: origin, From: c.NotBefore.UTC(), Until: c.NotAfter.UTC(),
+		Names: printableNames(certs.NamesOf(c)), Serial: fmt.Sprintf("%x", c.SerialNumber), Kind: certs.DescribeCertificate(c, time.Now()).Kind,
+		Issuer: terminal.Printable(c.Issuer.CommonName), Origin: origin, From: c.NotBefore.UTC(), Until: c.NotAfter.UTC(),
 	}
 }
 
-// printableNames are the names of a certificate on one line.
-func printableNames(names []string) string {
-	var safe []string
+// printableNames are the names of a certificate, safe to print.
+func printableNames(names []string) []string {
+	safe := []string{}
 	for _, name := range names {
 		safe = append(safe, terminal.Printable(name))
 	}
-	return strings.Join(safe, ", ")
+	return safe
 }

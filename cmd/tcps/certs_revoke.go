@@ -66,7 +66,7 @@ func (p *program) certsRevoke(c *cli.Context) error {
 		if was {
 			verb = "was revoked already, " + revoked.At.Format(time.RFC3339) + ":"
 		}
-		fmt.Fprintf(p.out, "%s %x (%s)\n", verb, leaf.SerialNumber, printableNames(certs.NamesOf(leaf)))
+		fmt.Fprintf(p.out, "%s %x (%s)\n", verb, leaf.SerialNumber, strings.Join(printableNames(certs.NamesOf(leaf)), ", "))
 	}
 	return nil
 }

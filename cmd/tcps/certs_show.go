@@ -35,6 +35,12 @@ func (p *program) certsShowCommand() *cli.Command {
 	}
 }
 
+// A showReport is what certs show says.
+type showReport struct {
+	Version int                  `json:"version"`
+	Files   []*certs.Description `json:"files"`
+}
+
 func (p *program) certsShow(c *cli.Context) error {
 	if !c.Args().Present() {
 		return misuse("for instance: tcps certs show server.pem", "tcps certs show needs a file")
@@ -52,10 +58,7 @@ func (p *program) certsShow(c *cli.Context) error {
 		all = append(all, described)
 	}
 	if c.Bool("json") {
-		return p.printJSON(struct {
-			Version int                  `json:"version"`
-			Files   []*certs.Description `json:"files"`
-		}{1, all})
+		return p.printJSON(showReport{1, all})
 	}
 	for i, described := range all {
 		if i > 0 {

@@ -26,6 +26,15 @@ Examples:
   tcps connect localhost:8120
   tcps connect --ca ca.pem --cert client.pem --key client.key db.internal:8443
   tcps connect --send ping --expect pong --timeout 5s localhost:8120
+  tcps connect --starttls smtp mx.example.org:25
+  tcps connect --starttls xmpp --name example.org xmpp.example.org:5222
+
+--starttls asks a server that begins in plain for TLS, in its protocol. Nothing of
+what is said before TLS comes on standard output: the greeting is shown with what
+was negotiated. After it most servers wait for a command (EHLO, CAPABILITY, a new
+stream …), and hang up at the end of input: --on-eof keep waits for their answers
+then. Of ftp it is the control connection. A server that goes on in plain after it
+has agreed to TLS is refused: what it sends may be anybody's.
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
 4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name or key, 8 expired or
@@ -45,6 +54,7 @@ func (p *program) connectCommand() *cli.Command {
 			listFlag("Trust", "cert", "PEM or PKCS#12 `FILE` with our certificate, its chain, and possibly its key"),
 			listFlag("Trust", "key", "`FILE` with the key of the certificate in the same place"),
 			stateFlag(),
+			configFlag(),
 			durationFlag("Connecting", "timeout", 10*time.Second, "`TIME` for connecting and the handshake; with --expect for all of it"),
 			durationFlag("Talking", "idle", 0, "end after this `TIME` of silence"),
 			stringFlag("Talking", "on-eof", "half", "`MODE` at the end of input: half (end the sending side, read on), keep (read on), exit"),
@@ -53,12 +63,12 @@ func (p *program) connectCommand() *cli.Command {
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
 			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
-		}, slices.Concat(networkFlags("Connecting"), viaFlags(), keyFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(connectStartTLSFlags(), networkFlags("Connecting"), viaFlags(), keyFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
 func (p *program) connect(c *cli.Context) error {
-	target, err := connectTarget(c)
+	target, err := p.connectTarget(c)
 	if err != nil {
 		return err
 	}
@@ -68,6 +78,9 @@ func (p *program) connect(c *cli.Context) error {
 	}
 	dialer, err := p.dialerOf(c, target)
 	if err != nil {
+		return err
+	}
+	if err := dialStartTLS(c, dialer, target); err != nil {
 		return err
 	}
 	ctx := c.Context
@@ -97,7 +110,14 @@ func (p *program) connect(c *cli.Context) error {
 	return connectFailure(c, session.Run(ctx))
 }
 
-func connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
+func (p *program) connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
+	if c.String("config") != "" {
+		to, err := p.useConnection(c)
+		if err != nil {
+			return endpoint.Endpoint{}, err
+		}
+		return dialledEndpoint(to)
+	}
 	switch c.Args().Len() {
 	case 0:
 		return endpoint.Endpoint{}, misuse("for instance: tcps connect localhost:8120", "tcps connect needs an endpoint")

@@ -217,11 +217,11 @@ func TestOffAndZeroMeanNone(t *testing.T) {
 // Without --listen there is one endpoint, that of DESIGN and README. Nothing is
 // bound: another program may have the port.
 func TestServeListensOn8120ByDefault(t *testing.T) {
-	p := &program{stdio{strings.NewReader(""), io.Discard, io.Discard}}
+	p := &program{stdio: stdio{strings.NewReader(""), io.Discard, io.Discard}}
 	command := p.serveCommand()
 	var got []string
 	command.Action = func(c *cli.Context) error {
-		s, err := p.servingOf(c)
+		s, err := p.servingOf(c, "", nil)
 		if err != nil {
 			return err
 		}
@@ -254,7 +254,7 @@ func TestServeListensOn8120ByDefault(t *testing.T) {
 
 // What the flags say is what the server is told.
 func TestFlagsReachTheFieldsOfTheServer(t *testing.T) {
-	p := &program{stdio{strings.NewReader(""), io.Discard, io.Discard}}
+	p := &program{stdio: stdio{strings.NewReader(""), io.Discard, io.Discard}}
 	command := p.serveCommand()
 	var got *tlsserver.Server
 	command.Action = func(c *cli.Context) (err error) {

@@ -59,7 +59,7 @@ func (p *program) forwardCommand() *cli.Command {
 		Usage:     "a tunnel: terminate TLS, originate it, re-encrypt, or relay",
 		UsageText: forwardUsage,
 		Action:    func(c *cli.Context) error { return p.runServer(c, p.configureForward) },
-		Flags:     slices.Concat(targetFlags(), networkFlags(targetCategory), routeFlags(), []cli.Flag{proxyOutFlag()}, startTLSFlags(), serverFlags()),
+		Flags:     slices.Concat([]cli.Flag{listFlag("Listening", "listen", "`ENDPOINT` to listen on too, beside FROM")}, targetFlags(), networkFlags(targetCategory), routeFlags(), []cli.Flag{proxyOutFlag()}, startTLSFlags(), serverFlags()),
 	}
 }
 
@@ -86,7 +86,11 @@ func (p *program) configureForward(c *cli.Context, s *serving) error {
 		return misuse("for instance: tcps forward tcps://:8443 tcp://127.0.0.1:5432", "tcps forward needs two endpoints, FROM and TO")
 	}
 	s.name, s.passthrough = "forward", c.Bool("passthrough")
-	if err := s.readEndpoints(c, "FROM", c.Args().Slice()[:1]); err != nil {
+	from, what := c.Args().Slice()[:1], "FROM"
+	if more := list(c, "listen"); len(more) > 0 {
+		from, what = append(from, more...), "FROM or flag --listen"
+	}
+	if err := s.readEndpoints(c, what, from); err != nil {
 		return err
 	}
 	to, err := s.targetsOf(c.Args().Slice()[1:])
@@ -125,7 +129,6 @@ func (p *program) configureForward(c *cli.Context, s *serving) error {
 
 // targetsOf reads the endpoints that a tunnel leads to.
 func (s *serving) targetsOf(args []string) ([]endpoint.Endpoint, error) {
-	from := s.endpoints[0]
 	var targets []endpoint.Endpoint
 	for _, arg := range args {
 		e, err := dialledEndpoint(arg)
@@ -134,12 +137,15 @@ func (s *serving) targetsOf(args []string) ([]endpoint.Endpoint, error) {
 			return nil, err
 		case slices.ContainsFunc(targets, func(other endpoint.Endpoint) bool { return strings.EqualFold(other.String(), e.String()) }):
 			return nil, misuse("name each target once", "the target %s is given twice", e)
-		case leadsTo(e, from):
-			return nil, misuse("listen elsewhere, or name another target", "%s leads to %s: the tunnel would connect to itself", from, e)
 		case s.passthrough && e.TLS():
 			plain := e
 			plain.Scheme = map[string]string{endpoint.TCPS: endpoint.TCP, endpoint.UnixS: endpoint.Unix}[e.Scheme]
 			return nil, misuse("bytes are handed on as they come: write "+plain.String(), "the target %s with --passthrough would be TLS within TLS", e)
+		}
+		for _, from := range s.endpoints {
+			if leadsTo(e, from) {
+				return nil, misuse("listen elsewhere, or name another target", "%s leads to %s: the tunnel would connect to itself", from, e)
+			}
 		}
 		targets = append(targets, e)
 	}

@@ -4,7 +4,31 @@ import (
 	"encoding/json"
 
 	"github.com/urfave/cli/v2"
+
+	"tcps/certs"
 )
+
+// jsonReports are what the commands print with --json, by their names. Their
+// fields are described in docs/json.md; a test compares the two.
+var jsonReports = map[string]any{
+	"certs list":   listReport{},
+	"certs show":   showReport{},
+	"certs trust":  trustReport{},
+	"certs verify": verdict{},
+}
+
+// jsonObjects are types that occur in several reports, or are large: docs/json.md
+// describes each once, by this name.
+var jsonObjects = map[string]any{
+	"certificate":     certs.CertificateDescription{},
+	"chain":           certs.ChainDescription{},
+	"encryption":      certs.Encryption{},
+	"key":             certs.KeyDescription{},
+	"problem":         certs.Problem{},
+	"request":         certs.RequestDescription{},
+	"revocation-list": certs.RevocationListDescription{},
+	"root":            rootReport{},
+}
 
 // jsonFlag belongs to commands that report something.
 func jsonFlag() cli.Flag {

@@ -61,10 +61,10 @@ func (s *serving) secure() bool {
 	return false
 }
 
-// A listenFunc listens on an endpoint.
-type listenFunc func(context.Context, endpoint.Endpoint) (net.Listener, error)
+// A listenFunc listens on an endpoint of a unit.
+type listenFunc func(context.Context, *unit, endpoint.Endpoint) (net.Listener, error)
 
-func listenAnew(ctx context.Context, e endpoint.Endpoint) (net.Listener, error) {
+func listenAnew(ctx context.Context, _ *unit, e endpoint.Endpoint) (net.Listener, error) {
 	return tlsserver.Listen(ctx, e.String())
 }
 
@@ -75,9 +75,9 @@ type listening struct {
 }
 
 // listenAll listens on all endpoints; what is open stays so on an error.
-func (s *serving) listenAll(ctx context.Context, listen listenFunc) (all []listening, err error) {
-	for _, e := range s.endpoints {
-		l, err := listen(ctx, e)
+func (u *unit) listenAll(ctx context.Context, listen listenFunc) (all []listening, err error) {
+	for _, e := range u.endpoints {
+		l, err := listen(ctx, u, e)
 		if err != nil {
 			return all, failure(err, listenHint(err)...)
 		}
@@ -110,7 +110,11 @@ func listenHint(err error) []string {
 // announce says what is served where, and how to try it.
 func (s *serving) announce(c *cli.Context, listeners []listening, local bool) {
 	for _, l := range listeners {
-		s.log.Info("serving", "service", s.name, "endpoint", l.endpoint.String())
+		attrs := []any{"service", s.name, "endpoint", l.endpoint.String()}
+		if s.called != "" { // each line says what it is called
+			attrs = attrs[2:]
+		}
+		s.log.Info("serving", attrs...)
 	}
 	if !local {
 		return

@@ -78,6 +78,8 @@ func newApp(std stdio) *cli.App {
 		Commands: []*cli.Command{
 			p.serveCommand(),
 			p.forwardCommand(),
+			p.runCommand(),
+			p.configCommand(),
 			p.connectCommand(),
 			p.certsCommand(),
 			p.demoCommand(),
@@ -89,7 +91,10 @@ func newApp(std stdio) *cli.App {
 }
 
 // A program is one run of the command.
-type program struct{ stdio }
+type program struct {
+	stdio
+	challenges challengeServers
+}
 
 const appDescription = `tcps serve                     a TLS service on tcps://127.0.0.1:8120 that greets and echoes
 tcps connect localhost:8120    talk to it

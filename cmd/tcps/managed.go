@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"time"
 
@@ -30,33 +28,43 @@ func managedFlags() []cli.Flag {
 type managed struct {
 	manager *certs.Manager
 	acme    *acmeConfig // nil: the local authority issues
-	http    *http.Server
+	servers *challengeServers
+	done    func() // with the challenges' server; nil: there is none
 }
 
-// managedOf prepares what the flags ask for; nil: they name certificate files.
-func (p *program) managedOf(c *cli.Context, s *serving) (*managed, error) {
-	acme, err := p.acmeOf(c)
-	if err != nil {
-		return nil, err
+// managementOf reports whether certificates have to be managed, and by which
+// ACME authority: nil is the local one.
+func (p *program) managementOf(c *cli.Context, s *serving) (managed bool, acme *acmeConfig, err error) {
+	if acme, err = p.acmeOf(c); err != nil {
+		return false, nil, err
 	}
 	local := list(c, "local")
 	switch {
 	case acme != nil && len(local) > 0:
-		return nil, misuse("leave one of them out", "--local together with --acme: each of them manages all certificates of the service")
+		return false, nil, misuse("leave one of them out", "--local together with --acme: each of them manages all certificates of the service")
 	case len(s.trust.pairs) > 0 && (acme != nil || len(local) > 0 || c.IsSet("for")):
-		return nil, misuse("leave one of them out", "--cert together with --local, --for or --acme: files are not managed")
+		return false, nil, misuse("leave one of them out", "--cert together with --local, --for or --acme: files are not managed")
 	case acme != nil && c.IsSet("for"):
-		return nil, misuse("--acme-profile chooses among what the authority offers", "--for together with --acme: how long a certificate lasts is the ACME authority's choice")
+		return false, nil, misuse("--acme-profile chooses among what the authority offers", "--for together with --acme: how long a certificate lasts is the ACME authority's choice")
 	case len(s.trust.pairs) > 0 || !s.secure():
-		return nil, nil
+		return false, nil, nil
 	case durationOf(c, "for") < 0:
-		return nil, misuse("", "flag --for: a certificate cannot be valid for ever")
+		return false, nil, misuse("", "flag --for: a certificate cannot be valid for ever")
+	}
+	return true, acme, nil
+}
+
+// managedOf prepares what the flags ask for; nil: they name certificate files.
+func (p *program) managedOf(c *cli.Context, s *serving) (*managed, error) {
+	needed, acme, err := p.managementOf(c, s)
+	if err != nil || !needed {
+		return nil, err
 	}
 	storage, err := storageOf(c)
 	if err != nil {
 		return nil, err
 	}
-	m := &managed{manager: &certs.Manager{Storage: storage, Logger: s.log}, acme: acme}
+	m := &managed{manager: &certs.Manager{Storage: storage, Logger: s.log}, acme: acme, servers: &p.challenges}
 	if acme != nil {
 		return m, acme.apply(m.manager, s)
 	}
@@ -102,16 +110,11 @@ func (m *managed) start(ctx context.Context, listeners []listening) error {
 // opens the one for http.
 func (m *managed) listen(listeners []listening) error {
 	if m.acme.challenge == certs.HTTP {
-		l, err := net.Listen("tcp", m.acme.httpAddress)
+		bound, done, err := m.servers.add(m.acme.httpAddress, m.manager)
 		if err != nil {
-			return failure(fmt.Errorf("listen on %s for the http challenge: %w", m.acme.httpAddress, err), listenHint(err)...)
+			return err
 		}
-		m.acme.issuer.Listener = addrPort(l.Addr())
-		m.http = &http.Server{
-			ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.manager.HTTPHandler().ServeHTTP(w, r) }),
-		}
-		go m.http.Serve(l)
+		m.acme.issuer.Listener, m.done = bound, done
 		return nil
 	}
 	for _, l := range listeners {
@@ -132,8 +135,9 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // close ends all that start has begun.
 func (m *managed) close() {
-	if m.http != nil {
-		m.http.Close()
+	if m.done != nil {
+		m.done()
+		m.done = nil
 	}
 	m.manager.Close()
 }

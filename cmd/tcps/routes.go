@@ -10,6 +10,7 @@ import (
 
 	"tcps/internal/endpoint"
 	"tcps/tlsclient"
+	"tcps/tlsserver"
 	"tcps/tlsserver/service"
 )
 
@@ -54,7 +55,7 @@ func (t *tunnel) setDialer(d *tlsclient.Dialer) {
 
 // readRoutes reads the routes of the flags. Their protocols are offered too.
 func (t *tunnel) readRoutes() (err error) {
-	if t.forward.Routes.Names, err = t.routesOf("route", service.ServerName); err != nil {
+	if t.forward.Routes.Names, err = t.routesOf("route", tlsserver.ServerName); err != nil {
 		return err
 	}
 	if t.forward.Routes.Protos, err = t.routesOf("route-alpn", checkProto); err != nil {

@@ -82,10 +82,9 @@ func noServiceArguments(args []string) error {
 }
 
 func (p *program) serveCommand() *cli.Command {
-	flags := []cli.Flag{&cli.StringSliceFlag{
-		Category: "Listening", Name: "listen", EnvVars: env("listen"), DefaultText: "tcps://127.0.0.1:8120",
-		Usage: "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://…",
-	}}
+	listen := listFlag("Listening", "listen", "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://…")
+	listen.DefaultText = "tcps://127.0.0.1:8120"
+	flags := []cli.Flag{listen}
 	for _, kind := range p.serviceKinds() {
 		if kind.flags != nil {
 			flags = append(flags, kind.flags()...)
@@ -131,6 +130,7 @@ func maxHandshakesFlag() cli.Flag {
 type serving struct {
 	endpoints []endpoint.Endpoint
 	name      string // of the service, as the log has it
+	called    string // in a file of several services; empty: it is the only one
 	trust     *trustConfig
 	server    *tlsserver.Server
 	drain     time.Duration // negative: no limit
@@ -149,7 +149,7 @@ type serving struct {
 func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *serving) error) error {
 	supervisor := newSupervisor() // before the files are read: a SIGHUP may come as soon as the process is there
 	defer supervisor.release()
-	u, err := p.newUnit(c, configure)
+	u, err := p.newUnit(c, "", nil, configure)
 	if err != nil {
 		return err
 	}
@@ -200,14 +200,18 @@ func serviceNames(kinds []serviceKind) []string {
 	return names
 }
 
-// servingOf reads what serve and forward have in common.
-func (p *program) servingOf(c *cli.Context) (*serving, error) {
-	s := &serving{drain: durationOf(c, "drain")}
+// servingOf reads what serve and forward have in common; what differs by server
+// name is nobody's but a file's.
+func (p *program) servingOf(c *cli.Context, called string, named []nameRules) (*serving, error) {
+	s := &serving{called: called, drain: durationOf(c, "drain")}
 	var err error
 	if s.log, err = newLogger(c, p.err); err != nil {
 		return nil, err
 	}
-	if s.trust, err = trustConfigOf(c, p.passphrase(c)); err != nil {
+	if called != "" {
+		s.log = s.log.With("service", called)
+	}
+	if s.trust, err = trustConfigOf(c, named, p.passphrase(c)); err != nil {
 		return nil, err
 	}
 	if s.server, err = serverOf(c); err != nil {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
@@ -20,6 +22,7 @@ type supervisor struct {
 	// reread says which services there are to be, now that these run: some of
 	// them, and new ones. Nil: they stay as they are.
 	reread func(running []*unit) (next []*unit, err error)
+	log    *slog.Logger // tells of that
 
 	mu      sync.Mutex
 	units   []*unit // that serve; guarded by mu
@@ -68,7 +71,7 @@ func openAll(ctx context.Context, units []*unit, listen listenFunc) error {
 			for _, opened := range units[:i] {
 				opened.discard()
 			}
-			return u.named(err)
+			return u.locate(err)
 		}
 	}
 	return nil
@@ -129,10 +132,66 @@ func (s *supervisor) heedHangups(ctx context.Context) {
 	}
 }
 
+// reload has what runs read its files anew, and replaces what is no longer to
+// run as it does.
 func (s *supervisor) reload(ctx context.Context) {
-	for _, u := range s.running() {
-		u.reload("SIGHUP")
+	running := s.running()
+	if s.reread != nil {
+		next, err := s.reread(running)
+		if err == nil {
+			err = s.replace(ctx, running, next)
+		}
+		if err != nil {
+			s.refuse(err)
+			return
+		}
 	}
+	for _, u := range running {
+		if slices.Contains(s.running(), u) {
+			u.reload("SIGHUP")
+		}
+	}
+}
+
+// refuse says why nothing has changed, and what to do.
+func (s *supervisor) refuse(err error) {
+	attrs := []any{"err", err}
+	if p, ok := errors.AsType[*problem](err); ok && len(p.hints) > 0 {
+		attrs = append(attrs, "hint", p.hints[0])
+	}
+	s.log.Error("reload refused, all services go on as they are", attrs...)
+}
+
+// replace has next run instead of what runs: units that are in both are not
+// touched. On an error nothing has changed.
+func (s *supervisor) replace(ctx context.Context, running, next []*unit) error {
+	gone, come := without(running, next), without(next, running)
+	heirs := inherit(gone)
+	if err := openAll(ctx, come, heirs.listen); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	if s.ending {
+		s.mu.Unlock()
+		for _, u := range come {
+			u.discard()
+		}
+		return errors.New("the process ends")
+	}
+	s.units, s.leaving = next, append(slices.DeleteFunc(s.leaving, (*unit).hasEnded), gone...)
+	s.mu.Unlock()
+	heirs.settle(s.log)
+	s.begin(ctx, come)
+	for _, u := range gone {
+		go u.finish("the file no longer has the service as it was", s.atOnce)
+	}
+	s.log.Info("file reloaded", "services", len(next), "begun", len(come), "ended", len(gone))
+	return nil
+}
+
+// without are the units that others has not.
+func without(units, others []*unit) []*unit {
+	return slices.DeleteFunc(slices.Clone(units), func(u *unit) bool { return slices.Contains(others, u) })
 }
 
 func (s *supervisor) running() []*unit {

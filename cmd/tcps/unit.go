@@ -17,7 +17,8 @@ import (
 type unit struct {
 	*serving
 	flags     *cli.Context
-	meaning   string // what it was made from: the same for units that mean the same; empty where nothing is compared
+	meaning   string            // of the service in its file: the same for units that do the same
+	locate    func(error) error // says which service an error is about
 	reloader  *reloader
 	watcher   *certs.Watcher
 	managed   *managed // nil: its certificates come from files, or it has none
@@ -32,16 +33,17 @@ type unit struct {
 
 // newUnit reads flags and files; configure reads what one command has beside
 // the others: the endpoints and the handler. Nothing is open yet, and nothing
-// runs.
-func (p *program) newUnit(c *cli.Context, configure func(*cli.Context, *serving) error) (*unit, error) {
-	s, err := p.servingOf(c)
+// runs. called is the service's name where there are several, named what differs
+// by server name.
+func (p *program) newUnit(c *cli.Context, called string, named []nameRules, configure func(*cli.Context, *serving) error) (*unit, error) {
+	s, err := p.servingOf(c, called, named)
 	if err != nil {
 		return nil, err
 	}
 	if err := configure(c, s); err != nil {
 		return nil, err
 	}
-	u := &unit{serving: s, flags: c, ended: make(chan struct{})}
+	u := &unit{serving: s, flags: c, ended: make(chan struct{}), locate: func(err error) error { return err }}
 	u.reloader = &reloader{config: s.trust, server: s.server, log: s.log, prover: &prover{s.server, s.log, s.lifetimes}}
 	u.watcher = certs.NewWatcher(u.reloader.paths()...) // before the files are read, so that no change is missed
 	if u.managed, err = p.managedOf(c, s); err != nil {
@@ -153,5 +155,11 @@ func (u *unit) close() {
 	}
 }
 
-// named says which service an error is about, where there are several.
-func (u *unit) named(err error) error { return err }
+func (u *unit) hasEnded() bool {
+	select {
+	case <-u.ended:
+		return true
+	default:
+		return false
+	}
+}

@@ -56,7 +56,8 @@ func Limit(which string) Reason { return Reason("limit:" + which) }
 // Timeout is an end because something took too long.
 func Timeout(which string) Reason { return Reason("timeout:" + which) }
 
-// PeerRefusedUs is an end by the peer's alert.
+// PeerRefusedUs is an end by the peer's alert, or by its greeting, in a protocol
+// that begins in plain: "greeting".
 func PeerRefusedUs(alert string) Reason { return Reason("peer-refused-us:" + alert) }
 
 // Target is an end because the target of a tunnel could not be reached, or

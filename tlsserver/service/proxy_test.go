@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -374,23 +373,4 @@ func TestRoutesOfTLSThatGoesThrough(t *testing.T) {
 	}
 	defer d.Close()
 	echoed(t, d)
-}
-
-func TestServerNames(t *testing.T) {
-	for in, want := range map[string]string{
-		"db.example.org": "db.example.org", "DB.Example.ORG.": "db.example.org", "*.Example.org": "*.example.org", "*.internal": "*.internal", "localhost": "localhost", "a_b.test": "a_b.test",
-		"xn--bcher-kva.example": "xn--bcher-kva.example",
-	} {
-		if got, err := service.ServerName(in); got != want || err != nil {
-			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
-		}
-	}
-	for _, in := range slices.Concat([]string{
-		"", ".", "*", "*.", "a*.example.org", "a.*.example.org", "*.*.example.org", "192.0.2.1", "::1", "a..b", "-a.b", "a-.b", "bücher.example",
-		"a b.c", "a:443", "a/b", strings.Repeat("a", 64) + ".b",
-	}, []string{strings.Repeat("abc.", 70) + "d"}) {
-		if got, err := service.ServerName(in); err == nil {
-			t.Errorf("%q is taken for %q", in, got)
-		}
-	}
 }

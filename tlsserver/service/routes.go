@@ -12,7 +12,7 @@ import (
 // Routes lead clients to targets by what their ClientHello says. A server name
 // decides before a protocol does, an exact one before a wildcard.
 type Routes struct {
-	// Names are the targets by server name (SNI), as ServerName writes it:
+	// Names are the targets by server name (SNI), as tlsserver.ServerName writes it:
 	// www.example.org, or *.example.org for any one label.
 	Names map[string]*Targets
 
@@ -54,36 +54,4 @@ func (r *Routes) refusal(c *tlsserver.Conn) error {
 		return tlsserver.WithReason(reason.SNI, errors.New("no route for a client that asks for no name"))
 	}
 	return tlsserver.WithReason(reason.SNI, fmt.Errorf("no route for %q", c.ServerName()))
-}
-
-// ServerName checks a server name for Routes, and writes it as there: in lower
-// case, without a final dot. Addresses are none (RFC 6066, 3).
-func ServerName(s string) (string, error) {
-	name := strings.ToLower(strings.TrimSuffix(s, "."))
-	host := strings.TrimPrefix(name, "*.")
-	switch {
-	case name == "":
-		return "", errors.New("no name")
-	case strings.Contains(host, "*"):
-		return "", errors.New("a * stands for the whole first label: *.example.org")
-	case len(name) > 253:
-		return "", errors.New("more than 253 characters")
-	}
-	labels := strings.Split(host, ".")
-	for _, label := range labels {
-		if !isLabel(label) {
-			return "", fmt.Errorf("%q is no label of a DNS name", label)
-		}
-	}
-	if last := labels[len(labels)-1]; strings.TrimLeft(last, "0123456789") == "" {
-		return "", errors.New("an address is no server name: clients do not ask for one")
-	}
-	return name, nil
-}
-
-// isLabel reports whether a label may stand in a certificate and in a hello:
-// letters, digits, hyphens and, outside of the rules, underscores.
-func isLabel(s string) bool {
-	const allowed = "abcdefghijklmnopqrstuvwxyz0123456789-_"
-	return s != "" && len(s) <= 63 && strings.TrimLeft(s, allowed) == "" && !strings.HasPrefix(s, "-") && !strings.HasSuffix(s, "-")
 }

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) configCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "config",
+		Usage:     "check a file of services, and explain what it means",
+		UsageText: "tcps config COMMAND FILE",
+		Action:    noSubcommand,
+		Subcommands: []*cli.Command{
+			{
+				Name: "check", Usage: "say what is wrong with a file of services",
+				UsageText: checkUsage, Action: p.configCheck, Flags: overFlags(),
+			},
+			{
+				Name: "explain", Usage: "show every value that services have, and where it comes from",
+				UsageText: explainUsage, Action: p.configExplain, Flags: overFlags(),
+			},
+		},
+	}
+}
+
+const checkUsage = `tcps config check [FLAG…] FILE
+
+Reads a file of services as "tcps run FILE" does, with all the files that it
+names, and says what is wrong with it. Nothing is listened on, written or asked
+for.`
+
+const explainUsage = `tcps config explain [FLAG…] FILE
+
+Prints what a file of services means: every value of every service, and where it
+comes from: a flag of this command, an environment variable, the file and its
+line, or a default, which stands in a comment. What is printed is itself a file
+that means the same.`
+
+func (p *program) configCheck(c *cli.Context) error {
+	path, err := fileArgument(c)
+	if err != nil {
+		return err
+	}
+	specs, connections, err := p.readAll(path, c)
+	if err != nil {
+		return err
+	}
+	for _, s := range specs {
+		if err := p.checkUnit(c, s); err != nil {
+			return s.locate(err)
+		}
+	}
+	fmt.Fprintf(p.out, "%s: %s and %s, nothing wrong\n", path, counted(len(specs), "service"), counted(len(connections), "connection"))
+	return nil
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// readAll reads the services and the connections of a file, which may have one
+// kind only.
+func (p *program) readAll(path string, over *cli.Context) ([]*spec, []*connection, error) {
+	file, err := readFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	specs, err := p.specsIn(file, over)
+	if err != nil {
+		return nil, nil, err
+	}
+	connections, err := p.connectionsOf(file)
+	return specs, connections, err
+}
+
+// checkUnit reads all that a service would, and leaves no trace.
+func (p *program) checkUnit(c *cli.Context, s *spec) error {
+	flags, named, err := s.contexts(c.Context)
+	if err != nil {
+		return err
+	}
+	serving, err := p.servingOf(flags, s.name, named)
+	if err != nil {
+		return err
+	}
+	if err := p.configurerOf(s)(flags, serving); err != nil {
+		return err
+	}
+	managed, _, err := p.managementOf(flags, serving)
+	if err != nil {
+		return err
+	}
+	if !managed && serving.secure() {
+		return (&reloader{config: serving.trust, server: serving.server, log: serving.log}).load(nil)
+	}
+	return nil
+}
+
+func (p *program) configExplain(c *cli.Context) error {
+	path, err := fileArgument(c)
+	if err != nil {
+		return err
+	}
+	specs, connections, err := p.readAll(path, c)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "# what %s means\n", path)
+	if len(specs) > 0 {
+		fmt.Fprintln(&b, "services:")
+	}
+	for _, s := range specs {
+		s.explain(&b)
+	}
+	if len(connections) > 0 {
+		fmt.Fprintln(&b, "connections:")
+	}
+	for _, one := range connections {
+		one.explain(&b)
+	}
+	_, err = b.WriteTo(p.out)
+	return err
+}
+
+// explain writes the service as it would stand in a file.
+func (s *spec) explain(w io.Writer) {
+	fmt.Fprintf(w, "  - name: %s  # %s\n", quoted(s.name), s.nameSource)
+	what := setting{values: []string{s.what}, source: s.whatSource}
+	switch s.what {
+	case "forward", "exec":
+		what.values = s.args
+		explainOne(w, "    ", s.what, what, true)
+	default:
+		explainOne(w, "    ", "service", what, false)
+	}
+	explainAll(w, "    ", s.flags)
+	if len(s.names) > 0 {
+		fmt.Fprintln(w, "    names:")
+	}
+	for _, one := range s.names {
+		fmt.Fprintf(w, "      - name: %s  # %s\n", quotedList(one.names), one.at)
+		explainAll(w, "        ", one.flags)
+	}
+}
+
+func (one *connection) explain(w io.Writer) {
+	fmt.Fprintf(w, "  %s:\n", quoted(one.name))
+	explainOne(w, "    ", "endpoint", one.to, false)
+	explainAll(w, "    ", one.flags)
+}
+
+func explainAll(w io.Writer, indent string, flags []setting) {
+	flags = slices.Clone(flags)
+	slices.SortStableFunc(flags, func(a, b setting) int { return strings.Compare(a.name(), b.name()) })
+	for _, one := range flags {
+		_, isList := one.flag.(*cli.StringSliceFlag)
+		explainOne(w, indent, one.name(), one, isList)
+	}
+}
+
+// explainOne writes a value, or the default as a comment.
+func explainOne(w io.Writer, indent, key string, one setting, isList bool) {
+	if one.values == nil {
+		text := one.byDefault
+		if text == "" {
+			text = "none"
+		}
+		fmt.Fprintf(w, "%s# %s: %s  # default\n", indent, key, text)
+		return
+	}
+	text := quoted(one.values[0])
+	if isList {
+		text = quotedList(one.values)
+	}
+	fmt.Fprintf(w, "%s%s: %s  # %s\n", indent, key, text, one.source)
+}
+
+func quotedList(values []string) string {
+	var all []string
+	for _, v := range values {
+		all = append(all, quoted(v))
+	}
+	return "[" + strings.Join(all, ", ") + "]"
+}
+
+// plainScalar needs no quotes in YAML, wherever it stands.
+var plainScalar = regexp.MustCompile(`^[a-zA-Z0-9/][a-zA-Z0-9/._-]*$`)
+
+// quoted is a text as YAML has it: its quoted strings are those of JSON, and more.
+func quoted(s string) string {
+	if plainScalar.MatchString(s) && !strings.EqualFold(s, "null") {
+		return s
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(s); err != nil {
+		return fmt.Sprintf("%q", s)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"tcps/internal/settings"
+)
+
+// A configFile is a file of services and connections as it is written: the keys
+// are known, and nothing is known of the values yet.
+type configFile struct {
+	path        string
+	defaults    []settings.Field
+	services    []*settings.Value // mappings
+	connections []settings.Field  // of mappings
+}
+
+// The keys at the top of a file.
+var fileKeys = []string{"defaults", "services", "connections"}
+
+// readFile reads a file of services.
+func readFile(path string) (*configFile, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		if failed, ok := errors.AsType[*fs.PathError](err); ok {
+			err = failed.Err
+		}
+		return nil, fileFailure(fmt.Errorf("read file %q: %w", path, err))
+	}
+	root, err := settings.Parse(path, content)
+	if err != nil {
+		return nil, misuse("", "%v", err)
+	}
+	f := &configFile{path: path}
+	if root.Kind != settings.Mapping {
+		return nil, misuse(fileExample, "%s: want the keys defaults, services and connections, and this is %s", root.At, root.Kind)
+	}
+	for _, field := range root.Fields {
+		if err := f.readTop(field); err != nil {
+			return nil, err
+		}
+	}
+	if len(f.services)+len(f.connections) == 0 {
+		return nil, misuse(fileExample, "%s: there are no services in it", path)
+	}
+	return f, nil
+}
+
+const fileExample = "for instance: services: [{listen: 'tcps://:8443', forward: 'tcp://127.0.0.1:5432'}]"
+
+func (f *configFile) readTop(field settings.Field) error {
+	v := field.Value
+	switch field.Key {
+	case "defaults":
+		f.defaults = v.Fields
+		return wantKind(field.Key, v, settings.Mapping)
+	case "connections":
+		f.connections = v.Fields
+		for _, connection := range v.Fields {
+			if err := wantKind("connection "+connection.Key, connection.Value, settings.Mapping); err != nil {
+				return err
+			}
+		}
+		return wantKind(field.Key, v, settings.Mapping)
+	case "services":
+		f.services = v.List
+		for _, service := range v.List {
+			if err := wantKind("a service", service, settings.Mapping); err != nil {
+				return err
+			}
+		}
+		return wantKind(field.Key, v, settings.List)
+	default:
+		return misuse(nearest(field.Key, fileKeys), "%s: unknown key %q", field.At, field.Key)
+	}
+}
+
+func wantKind(what string, v *settings.Value, want settings.Kind) error {
+	if v.Kind != want {
+		return misuse(fileExample, "%s: %s: want %s, and this is %s", v.At, what, want, v.Kind)
+	}
+	return nil
+}
+
+// nearest is the hint for a wrong key.
+func nearest(key string, known []string) string {
+	return suggestion("", key, known, "tcps run --help")
+}
+
+// resolve is a path of the file: relative ones are relative to the file.
+func (f *configFile) resolve(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	dir, err := filepath.Abs(filepath.Dir(f.path))
+	if err != nil {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// fieldOf is the field of a key, if there is one.
+func fieldOf(fields []settings.Field, key string) (settings.Field, bool) {
+	i := slices.IndexFunc(fields, func(f settings.Field) bool { return f.Key == key })
+	if i < 0 {
+		return settings.Field{}, false
+	}
+	return fields[i], true
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net"
+
+	"tcps/internal/endpoint"
+	"tcps/tlsserver"
+)
+
+// An inheritance is the sockets of services that are to end: those that begin in
+// their place take them over, so that no client is refused between.
+type inheritance struct {
+	left  map[string][]net.Listener // by inherited, those that nobody has taken over
+	taken []heirloom
+}
+
+// An heirloom is a socket that has two listeners for a while.
+type heirloom struct {
+	before, after net.Listener
+	endpoint      endpoint.Endpoint
+}
+
+func inherit(gone []*unit) *inheritance {
+	h := &inheritance{left: make(map[string][]net.Listener)}
+	for _, u := range gone {
+		for i, e := range u.endpoints {
+			h.left[inherited(u, e)] = append(h.left[inherited(u, e)], u.listeners[i].Listener)
+		}
+	}
+	return h
+}
+
+// inherited is what a socket is known by. A port that the system chooses is one
+// service's own.
+func inherited(u *unit, e endpoint.Endpoint) string {
+	if !e.IsUnix() && e.Port == "0" {
+		return socketOf(e) + " of " + u.called
+	}
+	return socketOf(e)
+}
+
+// listen takes a socket over, or listens anew where there is none.
+func (h *inheritance) listen(ctx context.Context, u *unit, e endpoint.Endpoint) (net.Listener, error) {
+	socket := inherited(u, e)
+	if len(h.left[socket]) == 0 {
+		return listenAnew(ctx, u, e)
+	}
+	before := h.left[socket][0]
+	after, err := tlsserver.TakeOver(before, e.String())
+	if err != nil {
+		return nil, err
+	}
+	h.left[socket] = h.left[socket][1:]
+	h.taken = append(h.taken, heirloom{before, after, e})
+	return after, nil
+}
+
+// settle makes the taken sockets those of their heirs for good: who had them may
+// close, and the file of a Unix socket stays.
+func (h *inheritance) settle(log *slog.Logger) {
+	for _, one := range h.taken {
+		if err := tlsserver.Settle(one.before, one.after, one.endpoint.String()); err != nil {
+			log.Error("the mode or owner of a socket stays as it was", "err", err)
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package tlsserver
+
+import (
+	"fmt"
+	"net"
+	"os"
+
+	"tcps/internal/endpoint"
+)
+
+// TakeOver makes a second listener on the socket of one that Listen has made,
+// so that another server can serve there and the first can end, and no client
+// is refused between. The endpoint is that of the second one: the same address,
+// perhaps with another scheme. Closing the second listener leaves the file of a
+// Unix socket alone until Settle has been called. Not on Windows.
+func TakeOver(l net.Listener, endpoint string) (net.Listener, error) {
+	filer, ok := l.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("take over %s: a %T cannot be", endpoint, l)
+	}
+	file, err := filer.File()
+	if err != nil {
+		return nil, fmt.Errorf("take over %s: %w", endpoint, bare(err))
+	}
+	defer file.Close()
+	second, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("take over %s: %w", endpoint, bare(err))
+	}
+	return second, nil
+}
+
+// Settle ends what TakeOver has begun: the first listener no longer removes the
+// file of a Unix socket when it is closed, the second does, and the file gets
+// the mode and the owner of the endpoint. The error is about those.
+func Settle(first, second net.Listener, s string) error {
+	before, ok := first.(*net.UnixListener)
+	if !ok {
+		return nil
+	}
+	before.SetUnlinkOnClose(false)
+	second.(*net.UnixListener).SetUnlinkOnClose(true)
+	e, err := endpoint.Parse(s)
+	if err != nil {
+		return err
+	}
+	if err := setOwner(e); err != nil {
+		return fmt.Errorf("take over %s: %w", e, bare(err))
+	}
+	return nil
+}
