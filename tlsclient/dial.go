@@ -243,8 +243,7 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 	watch := stopwatch{last: time.Now()}
 	nc, err := d.connect(ctx, e)
 	if err != nil {
-		why := reason.Of(err, "connect")
-		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
+		return nil, notConnected(e, err)
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
@@ -262,6 +261,13 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 	}
 	watch.lap(&c.timing.StartTLS)
 	return c, nil
+}
+
+// notConnected is what went wrong before there was a connection to the server. A
+// proxy that refuses who we are has been reached, and is a peer.
+func notConnected(e endpoint.Endpoint, err error) *Error {
+	why := reason.Of(err, "connect")
+	return &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
 }
 
 // check refuses what cannot be, before anybody is dialled.
