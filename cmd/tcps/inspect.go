@@ -208,7 +208,7 @@ func (i *inspection) run(ctx context.Context) error {
 // meet shakes hands as a careful client would, and then with whatever crypto/tls
 // can speak, to see the certificate at least.
 func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
-	o := i.prober.Handshake(ctx, probe.Handshake{})
+	o := i.prober.Handshake(ctx, probe.Handshake{Wait: true})
 	if o.Remote == nil {
 		return nil, o.Err
 	}
@@ -218,7 +218,7 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 	why := i.handshakeError(o.Err)
 	if why != nil && why.Reason == tlsclient.ReasonALPN {
 		i.needALPN, i.prober.NextProtos = i.protocols, i.protocols
-		o = i.prober.Handshake(ctx, probe.Handshake{NextProtos: i.needALPN})
+		o = i.prober.Handshake(ctx, probe.Handshake{Wait: true, NextProtos: i.needALPN})
 		why = i.handshakeError(o.Err)
 	}
 	if why == nil || len(o.State.PeerCertificates) > 0 {
@@ -228,7 +228,7 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 		return nil, why
 	}
 	i.report.Faults = append(i.report.Faults, inspectFault{why.Reason, tlsclient.ReasonVersion.ExitCode(), terminal.Printable("clients of today cannot shake hands with it: " + why.Err.Error())})
-	if old := i.prober.Handshake(ctx, probe.Handshake{Old: true, NextProtos: i.needALPN}); len(old.State.PeerCertificates) > 0 {
+	if old := i.prober.Handshake(ctx, probe.Handshake{Wait: true, Old: true, NextProtos: i.needALPN}); len(old.State.PeerCertificates) > 0 {
 		return old, nil
 	}
 	return o, nil

@@ -105,6 +105,7 @@ func (i *inspection) askCertificate(ctx context.Context, first *probe.Outcome) {
 	}
 	presented := false
 	h := i.whole(0)
+	h.Wait = true
 	h.Certificate = func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		cert, err := i.dialer.Source.ClientCertificate(request)
 		presented = err == nil && len(cert.Certificate) > 0
@@ -179,7 +180,7 @@ func (i *inspection) resume(ctx context.Context, v inspectVersion) inspectResump
 	r := inspectResumption{Version: v.Name, Resumes: answerUnknown}
 	ticket := &probe.Ticket{}
 	h := i.whole(v.found.Number)
-	h.Tickets = ticket
+	h.Ticket, h.Wait = ticket, true
 	if o := i.prober.Handshake(ctx, h); o.Err != nil {
 		switch refused := i.handshakeError(o.Err).Reason.Kind() == "peer-refused-us"; {
 		case refused && o.Request != nil:
@@ -195,6 +196,7 @@ func (i *inspection) resume(ctx context.Context, v inspectVersion) inspectResump
 		r.Resumes, r.Why = answerNo, "it gives no ticket"
 		return r
 	}
+	h.Wait = false
 	o := i.prober.Handshake(ctx, h)
 	switch {
 	case o.State.DidResume:
