@@ -47,7 +47,7 @@ func (p *program) inspectCommand() *cli.Command {
 			listFlag("Trust", "cert", "PEM or PKCS#12 `FILE` with our certificate, its chain, and possibly its key"),
 			listFlag("Trust", "key", "`FILE` with the key of the certificate in the same place"),
 			stateFlag(),
-			stringFlag("Connecting", "starttls", "", "`PROTOCOL` in which the server is asked for TLS: "+strings.Join(starttls.Names(), ", ")),
+			stringFlag("Connecting", "starttls", "", "`PROTOCOL` in which the server is asked for TLS: "+strings.Join(starttls.ClientNames(), ", ")),
 			stringFlag("Connecting", "sni", "", "`NAME` to ask the server for, instead of the one that its certificate must have"),
 			durationFlag("Connecting", "timeout", time.Minute, "`TIME` for all of it; a connection gets 10s of it at most"),
 			listFlag("TLS", "alpn", "application `PROTOCOL` to offer, instead of the usual ones"),
@@ -135,8 +135,8 @@ type inspection struct {
 
 func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspection, error) {
 	d := &tlsclient.Dialer{StartTLS: c.String("starttls"), Timeout: probeTimeout, LingerTimeout: -1}
-	if err := starttls.Check(d.StartTLS); err != nil {
-		return nil, misuse(suggestion("tcps inspect --starttls ", d.StartTLS, starttls.Names(), "tcps inspect --help"), "flag --starttls: %v", err)
+	if err := starttls.CheckClient(d.StartTLS); err != nil {
+		return nil, misuse(suggestion("tcps inspect --starttls ", d.StartTLS, starttls.ClientNames(), "tcps inspect --help"), "flag --starttls: %v", err)
 	}
 	if err := dialNetwork(c, d); err != nil {
 		return nil, err

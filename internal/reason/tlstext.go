@@ -76,6 +76,20 @@ func ofAlert(alert error) Reason {
 	return PeerRefusedUs(name)
 }
 
+// Alert is the name of the alert by which the peer ended a handshake or a
+// connection (RFC 8446, 6), as bad_certificate; empty if it did not.
+func Alert(err error) string {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
+		return ""
+	}
+	number, ok := alertNumber(op.Err)
+	if !ok {
+		return "unknown"
+	}
+	return alertNames[number]
+}
+
 // alertNumber finds the number of an alert that came from the peer: the type
 // that crypto/tls returns is unexported, but its text is that of AlertError.
 func alertNumber(alert error) (uint8, bool) {
