@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the examples' code into the pages")
+var update = flag.Bool("update", false, "write what tests compare with: the examples' code in the pages, golden files")
 
 // A block of Go on a page is the body of an example, which go test runs:
 //

@@ -13,7 +13,6 @@ import (
 
 	"tcps/internal/endpoint"
 	"tcps/internal/probe"
-	"tcps/internal/starttls"
 	"tcps/internal/terminal"
 	"tcps/tlsclient"
 )
@@ -47,13 +46,12 @@ func (p *program) inspectCommand() *cli.Command {
 			listFlag("Trust", "cert", "PEM or PKCS#12 `FILE` with our certificate, its chain, and possibly its key"),
 			listFlag("Trust", "key", "`FILE` with the key of the certificate in the same place"),
 			stateFlag(),
-			stringFlag("Connecting", "starttls", "", "`PROTOCOL` in which the server is asked for TLS: "+strings.Join(starttls.ClientNames(), ", ")),
 			stringFlag("Connecting", "sni", "", "`NAME` to ask the server for, instead of the one that its certificate must have"),
 			durationFlag("Connecting", "timeout", time.Minute, "`TIME` for all of it; a connection gets 10s of it at most"),
 			listFlag("TLS", "alpn", "application `PROTOCOL` to offer, instead of the usual ones"),
 			countFlag("Output", "warn-days", defaultWarnDays, "`DAYS` before the end of the certificate from which it needs renewal; by default no more than a third of its life"),
 			jsonFlag(),
-		}, slices.Concat(networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(connectStartTLSFlags(), networkFlags("Connecting"), viaFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -134,9 +132,13 @@ type inspection struct {
 }
 
 func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspection, error) {
-	d := &tlsclient.Dialer{StartTLS: c.String("starttls"), Timeout: probeTimeout, LingerTimeout: -1}
-	if err := starttls.CheckClient(d.StartTLS); err != nil {
-		return nil, misuse(suggestion("tcps inspect --starttls ", d.StartTLS, starttls.ClientNames(), "tcps inspect --help"), "flag --starttls: %v", err)
+	name, _, _ := strings.Cut(target.Host, "%")
+	if given := c.String("name"); given != "" {
+		name = given
+	}
+	d := &tlsclient.Dialer{ServerName: name, Timeout: probeTimeout, LingerTimeout: -1}
+	if err := dialStartTLS(c, d, target); err != nil {
+		return nil, err
 	}
 	if err := dialNetwork(c, d); err != nil {
 		return nil, err
@@ -144,15 +146,14 @@ func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspe
 	if target.IsUnix() && (d.Network != "" || d.LocalAddr.IsValid()) {
 		return nil, misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
 	}
+	if err := dialVia(c, d, target); err != nil {
+		return nil, err
+	}
 	if err := p.dialTrust(c, d); err != nil {
 		return nil, err
 	}
 	if err := p.dialRevocation(c, d); err != nil {
 		return nil, err
-	}
-	name, _, _ := strings.Cut(target.Host, "%")
-	if given := c.String("name"); given != "" {
-		name = given
 	}
 	for _, protocol := range list(c, "alpn") {
 		if len(protocol) > 255 {
@@ -164,6 +165,9 @@ func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspe
 		i.protocols = commonProtocols
 	}
 	i.report = &inspectReport{Version: 1, Endpoint: target.String(), Name: name, StartTLS: d.StartTLS, At: time.Now().UTC().Truncate(time.Second)}
+	if d.Via != nil {
+		i.report.Via = d.Via.Scheme + "://" + d.Via.Host
+	}
 	i.prober = &probe.Prober{ServerName: name, Timeout: probeTimeout, Dial: i.dial(target)}
 	if sni := c.String("sni"); sni != "" {
 		i.prober.ServerName = sni
@@ -179,11 +183,7 @@ func (i *inspection) dial(target endpoint.Endpoint) func(context.Context) (net.C
 		if i.report.Address != "" && !target.IsUnix() {
 			to.Host, to.Port, _ = net.SplitHostPort(i.report.Address)
 		}
-		conn, err := i.dialer.DialBare(ctx, to.String())
-		if err != nil {
-			return nil, err
-		}
-		return conn, nil
+		return i.dialer.DialBare(ctx, to.String())
 	}
 }
 
@@ -212,7 +212,7 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 	if o.Remote == nil {
 		return nil, o.Err
 	}
-	if o.Remote.Network() != "unix" {
+	if o.Remote.Network() != "unix" && i.dialer.Via == nil {
 		i.report.Address = o.Remote.String()
 	}
 	why := i.handshakeError(o.Err)

@@ -21,6 +21,9 @@ func (r *inspectReport) print(w io.Writer) {
 	if r.StartTLS != "" {
 		fmt.Fprintf(w, ", by STARTTLS in %s", r.StartTLS)
 	}
+	if r.Via != "" {
+		fmt.Fprintf(w, ", through the proxy %s", r.Via)
+	}
 	fmt.Fprintf(w, ", %d connections\n", r.Connections)
 	p.verdict(r)
 	p.versions(r)

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
-	"flag"
 	"io"
 	"net"
 	"os"
@@ -21,9 +20,6 @@ import (
 
 	"tcps/certs"
 )
-
-// -update writes the golden files of the test anew: go test ./cmd/tcps -run Golden -update.
-var update = flag.Bool("update", false, "write golden files instead of comparing with them")
 
 // fixedServer is always the same, but for its port, keys and times.
 func fixedServer(t *testing.T) (address, caFile string) {
@@ -108,7 +104,8 @@ func TestInspectReportsWhatItHasWhenTimeIsOver(t *testing.T) {
 	}
 }
 
-// The report of a fixed server, in JSON and in words, is what the golden files say.
+// The report of a fixed server, in JSON and in words, is what the golden files say;
+// -update writes them anew.
 func TestInspectGolden(t *testing.T) {
 	address, ca := fixedServer(t)
 	for file, flags := range map[string][]string{"inspect.json": {"--json"}, "inspect.txt": nil} {
