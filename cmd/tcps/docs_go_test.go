@@ -1,7 +1,6 @@
 package main
 
 import (
-	"flag"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"testing"
 )
-
-var update = flag.Bool("update", false, "write what tests compare with: the examples' code in the pages, golden files")
 
 // A block of Go on a page is the body of an example, which go test runs:
 //

@@ -46,7 +46,7 @@ func (p *program) inspectCommand() *cli.Command {
 			listFlag("Trust", "cert", "PEM or PKCS#12 `FILE` with our certificate, its chain, and possibly its key"),
 			listFlag("Trust", "key", "`FILE` with the key of the certificate in the same place"),
 			stateFlag(),
-			stringFlag("Connecting", "sni", "", "`NAME` to ask the server for, instead of the one that its certificate must have"),
+			stringFlag("Connecting", "sni", "", "`NAME` to ask the server for, instead of the one that its certificate must have; none: send no name"),
 			durationFlag("Connecting", "timeout", time.Minute, "`TIME` for all of it; a connection gets 10s of it at most"),
 			listFlag("TLS", "alpn", "application `PROTOCOL` to offer, instead of the usual ones"),
 			countFlag("Output", "warn-days", defaultWarnDays, "`DAYS` before the end of the certificate from which it needs renewal; by default no more than a third of its life"),
@@ -169,7 +169,14 @@ func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspe
 		i.report.Via = d.Via.Scheme + "://" + d.Via.Host
 	}
 	i.prober = &probe.Prober{ServerName: name, Timeout: probeTimeout, Dial: i.dial(target)}
-	if sni := c.String("sni"); sni != "" {
+	switch sni := c.String("sni"); sni {
+	case "":
+	case "none":
+		i.prober.ServerName = ""
+	default:
+		if err := tlsclient.CheckSNI(sni); err != nil {
+			return nil, misuse("--name is the name that the certificate must have", "flag --sni: %v", err)
+		}
 		i.prober.ServerName = sni
 	}
 	return i, nil

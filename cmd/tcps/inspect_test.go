@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"flag"
 	"io"
 	"net"
 	"os"
@@ -20,6 +21,10 @@ import (
 
 	"tcps/certs"
 )
+
+// -update writes anew what the tests compare with: golden files, and the
+// examples' code on the pages. go test ./cmd/tcps -run Golden -update.
+var update = flag.Bool("update", false, "write golden files and the code on pages instead of comparing with them")
 
 // fixedServer is always the same, but for its port, keys and times.
 func fixedServer(t *testing.T) (address, caFile string) {
