@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"os"
@@ -132,10 +133,31 @@ type inspection struct {
 }
 
 func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspection, error) {
-	name, _, _ := strings.Cut(target.Host, "%")
-	if given := c.String("name"); given != "" {
-		name = given
+	name, _, _ := strings.Cut(target.Host, "%") // the zone of an address is this machine's affair
+	name = cmp.Or(c.String("name"), name)
+	d, err := p.inspectDialer(c, target, name)
+	if err != nil {
+		return nil, err
 	}
+	i := &inspection{dialer: d, protocols: list(c, "alpn"), warn: countOf(c, "warn-days"), warnGiven: c.IsSet("warn-days")}
+	if len(i.protocols) == 0 {
+		i.protocols = commonProtocols
+	}
+	for _, protocol := range i.protocols {
+		if len(protocol) > 255 {
+			return nil, misuse("", "flag --alpn: a protocol of %d bytes: 255 are the most (RFC 7301, 3.1)", len(protocol))
+		}
+	}
+	i.report = &inspectReport{Version: 1, Endpoint: target.String(), Name: name, StartTLS: d.StartTLS, At: time.Now().UTC().Truncate(time.Second)}
+	if d.Via != nil {
+		i.report.Via = d.Via.Scheme + "://" + d.Via.Host
+	}
+	i.prober = &probe.Prober{ServerName: name, Timeout: probeTimeout, Dial: i.dial(target)}
+	return i, setSNI(c, i.prober)
+}
+
+// inspectDialer is for everything up to where TLS begins, and knows whom to trust.
+func (p *program) inspectDialer(c *cli.Context, target endpoint.Endpoint, name string) (*tlsclient.Dialer, error) {
 	d := &tlsclient.Dialer{ServerName: name, Timeout: probeTimeout, LingerTimeout: -1}
 	if err := dialStartTLS(c, d, target); err != nil {
 		return nil, err
@@ -152,34 +174,21 @@ func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspe
 	if err := p.dialTrust(c, d); err != nil {
 		return nil, err
 	}
-	if err := p.dialRevocation(c, d); err != nil {
-		return nil, err
-	}
-	for _, protocol := range list(c, "alpn") {
-		if len(protocol) > 255 {
-			return nil, misuse("", "flag --alpn: a protocol's name has 255 bytes at most (RFC 7301, 3.1), got %d", len(protocol))
-		}
-	}
-	i := &inspection{dialer: d, protocols: list(c, "alpn"), warn: countOf(c, "warn-days"), warnGiven: c.IsSet("warn-days")}
-	if len(i.protocols) == 0 {
-		i.protocols = commonProtocols
-	}
-	i.report = &inspectReport{Version: 1, Endpoint: target.String(), Name: name, StartTLS: d.StartTLS, At: time.Now().UTC().Truncate(time.Second)}
-	if d.Via != nil {
-		i.report.Via = d.Via.Scheme + "://" + d.Via.Host
-	}
-	i.prober = &probe.Prober{ServerName: name, Timeout: probeTimeout, Dial: i.dial(target)}
+	return d, p.dialRevocation(c, d)
+}
+
+func setSNI(c *cli.Context, p *probe.Prober) error {
 	switch sni := c.String("sni"); sni {
 	case "":
 	case "none":
-		i.prober.ServerName = ""
+		p.ServerName = ""
 	default:
 		if err := tlsclient.CheckSNI(sni); err != nil {
-			return nil, misuse("--name is the name that the certificate must have", "flag --sni: %v", err)
+			return misuse("--name is the name that the certificate must have", "flag --sni: %v", err)
 		}
-		i.prober.ServerName = sni
+		p.ServerName = sni
 	}
-	return i, nil
+	return nil
 }
 
 // dial stays with the address that answered first: the others of a name may be

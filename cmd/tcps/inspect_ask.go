@@ -90,20 +90,22 @@ func (i *inspection) askCertificate(ctx context.Context, first *probe.Outcome) {
 		r.Wanted = wantedNo
 	case first.Err == nil:
 		r.Wanted = wantedOptional
+	case i.handshakeError(first.Err).Reason.Kind() == "peer-refused-us":
+		r.Wanted = wantedRequired
 	default:
 		r.Wanted = wantedUnknown
-		if i.handshakeError(first.Err).Reason.Kind() == "peer-refused-us" {
-			r.Wanted = wantedRequired
-		}
 	}
 	if first.Request == nil {
 		return
 	}
 	r.Authorities = authoritiesInWords(first.Request.AcceptableCAs)
-	if i.dialer.Source == nil {
-		return
+	if i.dialer.Source != nil {
+		i.presentOurs(ctx)
 	}
-	presented := false
+}
+
+func (i *inspection) presentOurs(ctx context.Context) {
+	r, presented := &i.report.Client, false
 	h := i.whole(0)
 	h.Wait = true
 	h.Certificate = func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
