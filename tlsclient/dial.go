@@ -187,10 +187,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 }
 
 // DialBare connects to a TLS endpoint as Dial does, as far as where TLS begins:
-// behind the Preamble and the words of StartTLS. What it returns is not encrypted,
-// and its TLS method returns nil: it is for those who shake hands by themselves.
-// An error is an *Error.
-func (d *Dialer) DialBare(ctx context.Context, s string) (*Conn, error) {
+// behind the Preamble and the words of StartTLS. What it returns is not encrypted:
+// it is for those who shake hands by themselves. What comes in plain where TLS has
+// to begin after StartTLS is an error of its methods. HandshakeError makes an
+// *Error of those; that of DialBare is one.
+func (d *Dialer) DialBare(ctx context.Context, s string) (net.Conn, error) {
 	e, err := endpoint.Parse(s)
 	if err != nil {
 		return nil, &Error{Op: "dial", Endpoint: s, Reason: reason.Failed, Err: err}
@@ -202,7 +203,7 @@ func (d *Dialer) DialBare(ctx context.Context, s string) (*Conn, error) {
 		return nil, err
 	}
 	c.stream.Raw.SetLinger(d.linger())
-	return c, nil
+	return d.transport(c), nil
 }
 
 func (d *Dialer) limit(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -134,5 +134,5 @@ func HandshakeError(endpoint string, err error) *Error {
 	if known, ok := errors.AsType[*Error](err); ok {
 		return known
 	}
-	return &Error{Op: "shake hands with", Endpoint: endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
+	return &Error{Op: opOf(err), Endpoint: endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
 }
