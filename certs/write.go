@@ -273,3 +273,8 @@ func isDeviceName(s string) bool {
 func WriteFile(path string, content []byte) error {
 	return writeFiles([]file{{path, content, 0o644, nil}}, true)
 }
+
+// WriteSecretFile is WriteFile for what only its owner may read: mode 0600.
+func WriteSecretFile(path string, content []byte) error {
+	return writeFiles([]file{{path, content, 0o600, nil}}, true)
+}

@@ -1,14 +1,17 @@
 package tlsclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -27,10 +30,14 @@ type Dialer struct {
 	// the system.
 	RootCAs *x509.CertPool
 
-	// ServerName is the name that the server's certificate must have, and that
-	// is sent to it (SNI). Empty: the host of the endpoint. It is required for
-	// TLS on Unix sockets.
+	// ServerName is the name that the server's certificate must have. Empty: the
+	// host of the endpoint. It is required for TLS on Unix sockets.
 	ServerName string
+
+	// SNI is the name that is sent to the server (RFC 6066, 3), which may choose
+	// its certificate by it; what the certificate must have stays ServerName.
+	// Empty: ServerName, unless that is an address. NoSNI: none is sent.
+	SNI string
 
 	// Pins are the SHA-256 digests of public keys (SubjectPublicKeyInfo), one of
 	// which the server's certificate must have, in full and in resumed
@@ -38,6 +45,15 @@ type Dialer struct {
 	// the certificate, whatever its name and dates; with RootCAs both must hold.
 	// Empty: any key.
 	Pins [][sha256.Size]byte
+
+	// KnownHosts takes the place of authorities: trust on first use. A server's
+	// key is taken whoever signed the certificate, whatever its name and dates, if
+	// it is the one of that endpoint and ServerName in the file, or if there is
+	// none yet; then it is kept, before Dial returns. Another key is refused with
+	// a *KeyChangedError. Conn.KnownHost says which it was. Dial refuses it
+	// together with RootCAs, Pins, Insecure, Revocation and RequireOCSPStaple, and
+	// fails if the file cannot be read or written. Nil: authorities decide.
+	KnownHosts *KnownHosts
 
 	// Revocation knows which certificates of those that RootCAs vouch for were
 	// taken back; sessions are judged anew when they are resumed. Nil: nothing
@@ -70,13 +86,34 @@ type Dialer struct {
 	// refuses others than these two.
 	MinVersion, MaxVersion uint16
 
-	// NextProtos are the application protocols to offer (RFC 7301).
-	NextProtos []string
+	// NextProtos are the application protocols to offer (RFC 7301). A server that
+	// chooses none of them is taken all the same, unless RequireALPN is set.
+	NextProtos  []string
+	RequireALPN bool
+
+	// CurvePreferences are the key exchange groups to offer. Their order is that
+	// of crypto/tls, hybrids first, whatever it is here. Empty: all.
+	CurvePreferences []tls.CurveID
+
+	// KeyLogWriter gets the secrets of each session, in the format of
+	// SSLKEYLOGFILE: who has them can read what was recorded of the connection.
+	// Nil: nobody does.
+	KeyLogWriter io.Writer
 
 	// StartTLS is the protocol in which the server is asked for TLS, in plain:
-	// postgres, mysql, smtp, imap, pop3 or ldap. Timeout bounds that too. Dial
+	// postgres, mysql, smtp, lmtp, imap, pop3, ftp (AUTH TLS, for the control
+	// connection), nntp, sieve, ldap, xmpp, xmpp-server or irc. The two of xmpp
+	// name the server as its certificate does. Timeout bounds that too. Dial
 	// refuses others, and plain endpoints. Empty: TLS from the first byte.
 	StartTLS string
+
+	// Via is the proxy that leads to servers: socks5://HOST:PORT (RFC 1928, also
+	// written socks5h) or http://HOST:PORT (CONNECT: RFC 9110, 9.3.6). Its User
+	// is who we are there, told in plain (RFC 1929, RFC 7617). The proxy resolves
+	// the names of servers. Network, LocalAddr and Resolver mean the way to the
+	// proxy, Timeout bounds all of it. Unix sockets are refused. ParseVia reads
+	// one. Nil: none.
+	Via *url.URL
 
 	// Network restricts TCP to tcp4 or tcp6; others are refused by Dial. Empty
 	// or tcp: both are raced against each other (RFC 8305).
@@ -85,15 +122,18 @@ type Dialer struct {
 	// LocalAddr is the address to connect from; the zero value: any.
 	LocalAddr netip.Addr
 
-	// Preamble is sent before anything else, TLS included: a PROXY header, for
-	// instance.
-	Preamble []byte
+	// Preamble returns what is sent to the server before anything else, TLS
+	// included: a PROXY header, for instance. The addresses are those of our
+	// socket, once it is connected; with Via the remote one is the proxy's. It
+	// is called concurrently. An error of it ends dialling. Nil: nothing is.
+	Preamble func(local, remote net.Addr) ([]byte, error)
 
 	// Resolver finds the addresses of a host; all are tried (RFC 8305). Nil: the
 	// system does both.
 	Resolver Resolver
 
-	// Sessions keeps sessions for resumption. Nil: none are resumed.
+	// Sessions keeps sessions for resumption; a SessionFile does so on disk. Nil:
+	// none are resumed.
 	Sessions tls.ClientSessionCache
 }
 
@@ -146,46 +186,106 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	return d.dial(ctx, e)
 }
 
+// DialBare connects to a TLS endpoint as Dial does, as far as where TLS begins:
+// behind the Preamble and the words of StartTLS. What it returns is not encrypted,
+// and its TLS method returns nil: it is for those who shake hands by themselves.
+// An error is an *Error.
+func (d *Dialer) DialBare(ctx context.Context, s string) (*Conn, error) {
+	e, err := endpoint.Parse(s)
+	if err != nil {
+		return nil, &Error{Op: "dial", Endpoint: s, Reason: reason.Failed, Err: err}
+	}
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	c, err := d.reach(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	c.stream.Raw.SetLinger(d.linger())
+	return c, nil
+}
+
+func (d *Dialer) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if timeout := d.timeout(); timeout > 0 {
+		return context.WithTimeout(ctx, timeout)
+	}
+	return context.WithCancel(ctx)
+}
+
 func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
-	if err := d.checkStartTLS(e); err != nil {
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	c, err := d.reach(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if e.TLS() {
+		watch := stopwatch{last: time.Now()}
+		err := d.handshake(ctx, c, e)
+		if err == nil {
+			err = d.learn(ctx, c, e)
+		}
+		if err != nil {
+			c.stream.Raw.Close()
+			return nil, err
+		}
+		watch.lap(&c.timing.Handshake)
+	}
+	c.stream.Raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
+	return c, nil
+}
+
+// reach connects, and says what is to be said before TLS.
+func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
+	if err := d.check(e); err != nil {
 		return nil, &Error{Op: "dial", Endpoint: e.String(), Reason: reason.Failed, Err: err}
 	}
-	if timeout := d.timeout(); timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	watch := stopwatch{last: time.Now()}
 	nc, err := d.connect(ctx, e)
 	if err != nil {
-		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), NotReached: true, Err: err}
+		why := reason.Of(err, "connect")
+		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
+	watch.lap(&c.timing.Connect)
+	if d.Via != nil {
+		c.via = viaName(d.Via)
+	}
 	if err := d.sendPreamble(ctx, raw); err != nil {
 		raw.Close()
 		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
 	}
-	if e.TLS() {
-		err := d.startTLS(ctx, c)
-		if err == nil {
-			err = d.handshake(ctx, c, e)
-		}
-		if err != nil {
-			raw.Close()
-			return nil, err
-		}
+	if err := d.startTLS(ctx, c, e); err != nil {
+		raw.Close()
+		return nil, err
 	}
-	raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
+	watch.lap(&c.timing.StartTLS)
 	return c, nil
+}
+
+// check refuses what cannot be, before anybody is dialled.
+func (d *Dialer) check(e endpoint.Endpoint) error {
+	if err := d.checkStartTLS(e); err != nil {
+		return err
+	}
+	if err := d.checkVia(e); err != nil {
+		return err
+	}
+	return d.checkKnownHosts(e)
 }
 
 // sendPreamble waits no longer than ctx for a peer that takes nothing.
 func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
-	if len(d.Preamble) == 0 {
+	if d.Preamble == nil {
 		return nil
 	}
+	b, err := d.Preamble(raw.LocalAddr(), raw.RemoteAddr())
+	if err != nil || len(b) == 0 {
+		return err
+	}
 	stop := context.AfterFunc(ctx, raw.Abort)
-	_, err := raw.Write(d.Preamble)
+	_, err = raw.Write(b)
 	if !stop() {
 		return ctx.Err()
 	}
@@ -193,6 +293,13 @@ func (d *Dialer) sendPreamble(ctx context.Context, raw *wire.Conn) error {
 }
 
 func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
+	if d.Via != nil {
+		return d.connectVia(ctx, e)
+	}
+	return d.connectTo(ctx, e)
+}
+
+func (d *Dialer) connectTo(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
 	network := e.Network()
 	switch d.Network {
 	case "", "tcp":
@@ -220,13 +327,13 @@ func (d *Dialer) connect(ctx context.Context, e endpoint.Endpoint) (net.Conn, er
 
 func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) error {
 	fail := func(err error) error {
-		return &Error{Op: "shake hands with", Endpoint: e.String(), Reason: whyNoHandshake(err), Err: bare(err)}
+		return &Error{Op: opOf(err), Endpoint: e.String(), Reason: whyNoHandshake(err), Err: bare(err)}
 	}
 	config, err := d.config(c, e)
 	if err != nil {
 		return fail(err)
 	}
-	c.stream.TLS = tls.Client(c.stream.Raw, config)
+	c.stream.TLS = tls.Client(d.transport(c), config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
 		_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
 		_, judged := errors.AsType[*reason.Error](err)
@@ -242,13 +349,16 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 // has our alert then, and not a reset.
 const alertLinger = 250 * time.Millisecond
 
+// nameOf is whom we want to talk to.
+func (d *Dialer) nameOf(e endpoint.Endpoint) string {
+	name, _, _ := strings.Cut(e.Host, "%") // the zone of an address is this machine's affair
+	return cmp.Or(d.ServerName, name)
+}
+
 // config is the crypto/tls side of the Dialer for one connection.
 func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
-	name := d.ServerName
-	if name == "" {
-		name, _, _ = strings.Cut(e.Host, "%") // the zone of an address is this machine's affair
-	}
-	if name == "" && !d.Insecure && !d.pinsAlone() {
+	name := d.nameOf(e)
+	if name == "" && !d.Insecure && !d.pinsAlone() && d.KnownHosts == nil {
 		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
 	}
 	if d.Insecure && len(d.Pins) > 0 {
@@ -257,33 +367,24 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple) {
 		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")
 	}
-	for _, v := range []uint16{d.MinVersion, d.MaxVersion} {
-		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
-			return nil, &reason.Error{Reason: reason.Version, Err: fmt.Errorf("%s is not spoken: want TLS 1.2 or TLS 1.3", tls.VersionName(v))}
-		}
-	}
 	config := &tls.Config{
 		RootCAs:            d.RootCAs,
-		ServerName:         name,
+		ServerName:         d.sni(name),
 		MinVersion:         max(d.MinVersion, tls.VersionTLS12),
 		MaxVersion:         d.MaxVersion,
 		NextProtos:         d.NextProtos,
-		ClientSessionCache: d.Sessions,
+		CurvePreferences:   d.CurvePreferences,
+		KeyLogWriter:       d.KeyLogWriter,
+		ClientSessionCache: d.sessions(c, e, name),
+	}
+	if err := d.checkOffer(); err != nil {
+		return nil, err
 	}
 	if d.Source != nil {
 		config.GetClientCertificate = d.Source.ClientCertificate
 	}
-	if d.Revocation != nil || d.RequireOCSPStaple || len(d.Pins) > 0 {
-		config.VerifyConnection = d.judge
-	}
-	config.InsecureSkipVerify = d.pinsAlone() // judge verifies then
-	if d.Insecure {
-		// The verdict that crypto/tls would have given is kept for the caller.
-		config.InsecureSkipVerify = true
-		config.VerifyConnection = func(cs tls.ConnectionState) error {
-			c.untrusted = verify(&cs, d.RootCAs, name)
-			return nil
-		}
-	}
+	// Where crypto/tls does not verify, or not the name that counts, judge does.
+	config.InsecureSkipVerify = d.Insecure || d.pinsAlone() || d.KnownHosts != nil || config.ServerName != name
+	config.VerifyConnection = func(cs tls.ConnectionState) error { return d.judge(c, e, cs, name) }
 	return config, nil
 }

@@ -32,7 +32,10 @@ type Conn struct {
 	hello  bool     // the ClientHello has come; as sni
 
 	challenge bool // the ClientHello is an ACME challenge; as sni
-	internal  bool // the server's own, to itself (Prove)
+
+	// internal is what the server has in place of a ruling's configuration for
+	// a connection with itself (Prove, Judge); nil: it is a client's.
+	internal func(*ruling) *tls.Config
 
 	told     bool   // the client was answered, in plain; as sni
 	startTLS string // the protocol by whose dialogue TLS began; as sni

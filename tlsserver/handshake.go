@@ -85,7 +85,7 @@ func (s *Server) leaveAdmission(c *Conn) {
 func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	c := hello.Conn.(*transport).conn
 	c.heard(hello)
-	if !c.internal {
+	if c.internal == nil {
 		if err := s.admission.turn(c.slot, c); err != nil {
 			return nil, err
 		}
@@ -102,12 +102,12 @@ func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error
 		return nil, &reason.Error{Reason: reason.ALPN, Err: errors.New("client offered no application protocol, and one is required")}
 	}
 	c.trust = trust
-	config := trust.rulingFor(hello.ServerName).config
-	if c.internal {
-		return internalConfig(config), nil
+	ruling := trust.rulingFor(hello.ServerName)
+	if c.internal != nil {
+		return c.internal(ruling), nil
 	}
 	s.renewTickets(trust)
-	return config, nil
+	return ruling.config, nil
 }
 
 // alertNoApplicationProtocol is that alert as a record (RFC 8446, 5.1 and 6).

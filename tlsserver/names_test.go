@@ -62,15 +62,18 @@ func (s *namedServer) as(version uint16, name string, cert *tls.Certificate) *tl
 	return config
 }
 
-func TestRulesDifferByServerName(t *testing.T) {
-	s := newNamedServer(t)
-	s.Start()
+// A visitTo is a client that asks for a name, and what becomes of it.
+type visitTo struct {
+	name   string
+	cert   *tls.Certificate
+	reason tlsserver.Reason
+}
+
+// visitsTo are clients of each kind, at each name.
+func visitsTo(t *testing.T, s *namedServer) []visitTo {
+	t.Helper()
 	admin, alice, guest, good := client(t, s.staff, "admin"), client(t, s.staff, "alice"), client(t, s.guests, "guest"), s.revoker.client("good")
-	for _, c := range []struct {
-		name   string
-		cert   *tls.Certificate
-		reason tlsserver.Reason
-	}{
+	return []visitTo{
 		{"", nil, "done"},
 		{"", &alice, "done"}, // not asked for
 		{"localhost", nil, "done"},
@@ -94,7 +97,13 @@ func TestRulesDifferByServerName(t *testing.T) {
 		{"a.wild.localhost", nil, "no-certificate"},
 		{"exact.wild.localhost", nil, "done"}, // the exact name first
 		{"a.b.wild.localhost", nil, "done"},   // one label only
-	} {
+	}
+}
+
+func TestRulesDifferByServerName(t *testing.T) {
+	s := newNamedServer(t)
+	s.Start()
+	for _, c := range visitsTo(t, s) {
 		versions(t, func(t *testing.T, version uint16) {
 			_, err := enter(s.Server, s.as(version, c.name, c.cert))
 			if e := s.WaitEnded(); e.Reason != c.reason || (err == nil) != (c.reason == "done") {

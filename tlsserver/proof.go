@@ -32,17 +32,12 @@ func (s *Server) Prove(ctx context.Context, name string) (*tls.ConnectionState, 
 }
 
 func (s *Server) prove(ctx context.Context, name string) (*tls.ConnectionState, error) {
-	near, far := net.Pipe()
+	c, far := s.internalPipe()
 	defer far.Close()
-	if timeout := s.handshakeTimeout(); timeout > 0 {
-		near.SetDeadline(time.Now().Add(timeout))
-		far.SetDeadline(time.Now().Add(timeout))
-	}
-	c := newConn(s, near, terminated)
-	c.internal = true
+	c.internal = internalConfig
 	served := make(chan error, 1)
 	go func() {
-		defer near.Close()
+		defer c.stream.Raw.Conn.Close()
 		served <- c.shakeInternally(ctx)
 	}()
 	client := tls.Client(far, s.internalClient(name))
@@ -60,6 +55,16 @@ func (s *Server) prove(ctx context.Context, name string) (*tls.ConnectionState, 
 	}
 	cs := client.ConnectionState()
 	return &cs, nil
+}
+
+// internalPipe is a connection of the server's with itself, and its other end.
+func (s *Server) internalPipe() (*Conn, net.Conn) {
+	near, far := net.Pipe()
+	if timeout := s.handshakeTimeout(); timeout > 0 {
+		near.SetDeadline(time.Now().Add(timeout))
+		far.SetDeadline(time.Now().Add(timeout))
+	}
+	return newConn(s, near, terminated), far
 }
 
 // shakeInternally is the server's side of an internal connection.
@@ -81,9 +86,9 @@ func (s *Server) internalClient(name string) *tls.Config {
 	}
 }
 
-// internalConfig is config for a client that is the server itself.
-func internalConfig(config *tls.Config) *tls.Config {
-	config = config.Clone()
+// internalConfig is a configuration for a client that is the server itself.
+func internalConfig(r *ruling) *tls.Config {
+	config := r.config.Clone()
 	config.ClientAuth, config.VerifyConnection = tls.NoClientCert, nil
 	config.SessionTicketsDisabled = true
 	return config

@@ -46,11 +46,16 @@ func newRevoker(t testing.TB) *revoker {
 
 func (r *revoker) sign(template *x509.Certificate) tls.Certificate {
 	r.t.Helper()
+	return r.signFor(template, time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour))
+}
+
+func (r *revoker) signFor(template *x509.Certificate, from, until time.Time) tls.Certificate {
+	r.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
+	template.NotBefore, template.NotAfter = from, until
 	parent, parentKey := r.cert, r.key
 	if parent == nil {
 		parent, parentKey = template, key

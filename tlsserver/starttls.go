@@ -14,7 +14,7 @@ import (
 var errPlainCancel = errors.New("a CancelRequest in plain has no Handler here")
 
 func (s *Server) checkStartTLS() error {
-	if err := starttls.Check(s.StartTLS); err != nil {
+	if err := starttls.CheckServer(s.StartTLS); err != nil {
 		return fmt.Errorf("tlsserver: %w", err)
 	}
 	if s.StartTLSCancelPlain && s.StartTLS != "postgres" {

@@ -86,11 +86,11 @@ func (p *program) readAll(path string, over *cli.Context) ([]*spec, []*connectio
 
 // checkUnit reads all that a service would, and leaves no trace.
 func (p *program) checkUnit(c *cli.Context, s *spec) error {
-	flags, err := contextOf(c.Context, s.command, s.line())
+	flags, named, err := s.contexts(c.Context)
 	if err != nil {
 		return err
 	}
-	serving, err := p.servingOf(flags, s.name)
+	serving, err := p.servingOf(flags, s.name, named)
 	if err != nil {
 		return err
 	}

@@ -26,17 +26,26 @@ Examples:
   tcps connect localhost:8120
   tcps connect --ca ca.pem --cert client.pem --key client.key db.internal:8443
   tcps connect --send ping --expect pong --timeout 5s localhost:8120
+  tcps connect --starttls smtp mx.example.org:25
+  tcps connect --starttls xmpp --name example.org xmpp.example.org:5222
+
+--starttls asks a server that begins in plain for TLS, in its protocol. Nothing of
+what is said before TLS comes on standard output: the greeting is shown with what
+was negotiated. After it most servers wait for a command (EHLO, CAPABILITY, a new
+stream …), and hang up at the end of input: --on-eof keep waits for their answers
+then. Of ftp it is the control connection. A server that goes on in plain after it
+has agreed to TLS is refused: what it sends may be anybody's.
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
-4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name, 8 expired or not
-yet valid, 9 revoked (or nothing current says that it is not), 10 the server
+4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name or key, 8 expired or
+not yet valid, 9 revoked (or nothing current says that it is not), 10 the server
 refused us, 11 truncated, 12 the expected text did not come.`
 
 func (p *program) connectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "connect",
 		Usage:     "talk to a server: standard input and output over TLS",
-		UsageText: connectUsage,
+		UsageText: connectUsage + connectWays,
 		Action:    p.connect,
 		Flags: append([]cli.Flag{
 			listFlag("Trust", "ca", "`FILE` or folder with the authorities that may vouch for the server, instead of the system's and the local one"),
@@ -54,7 +63,7 @@ func (p *program) connectCommand() *cli.Command {
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
 			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
-		}, slices.Concat(networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(connectStartTLSFlags(), networkFlags("Connecting"), viaFlags(), keyFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -69,6 +78,9 @@ func (p *program) connect(c *cli.Context) error {
 	}
 	dialer, err := p.dialerOf(c, target)
 	if err != nil {
+		return err
+	}
+	if err := dialStartTLS(c, dialer, target); err != nil {
 		return err
 	}
 	ctx := c.Context
@@ -91,7 +103,9 @@ func (p *program) connect(c *cli.Context) error {
 	}
 	if !c.Bool("quiet") {
 		describe(p.err, conn, target)
+		describeVia(c, p.err, conn)
 	}
+	describeTrust(c, p.err, conn)
 	session.Conn = conn
 	return connectFailure(c, session.Run(ctx))
 }

@@ -29,15 +29,21 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 	if target.IsUnix() && (d.Network != "" || d.LocalAddr.IsValid()) {
 		return nil, misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
 	}
+	if err := dialVia(c, d, target); err != nil {
+		return nil, err
+	}
 	if !target.TLS() {
-		for _, flag := range []string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"} {
+		for _, flag := range append([]string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"}, keyFlagNames...) {
 			if c.IsSet(flag) {
 				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there are no certificates on a plain connection", flag, target)
 			}
 		}
 		return d, nil
 	}
-	if target.IsUnix() && d.ServerName == "" && !d.Insecure {
+	if err := dialKeys(c, d); err != nil {
+		return nil, err
+	}
+	if target.IsUnix() && d.ServerName == "" && !d.Insecure && !knowsByKey(c, d) {
 		return nil, misuse("say which name the server's certificate has: --name localhost", "%s: a Unix socket has no name to verify a certificate by", target)
 	}
 	if d.Insecure {
@@ -105,7 +111,9 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		d.RootCAs = pool
 		return nil
 	}
-	d.RootCAs = trustedRoots(c)
+	if !knowsByKey(c, d) {
+		d.RootCAs = trustedRoots(c)
+	}
 	return nil
 }
 

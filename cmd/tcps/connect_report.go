@@ -25,6 +25,7 @@ func describe(w io.Writer, conn *tlsclient.Conn, target endpoint.Endpoint) {
 		return
 	}
 	fmt.Fprintf(w, "tcps: connected to %s (%s)\n", target, conn.RemoteAddr())
+	describeStartTLS(w, conn)
 	fmt.Fprintf(w, "tcps: %s, %s, group %s (post-quantum: %s), resumed: %s, id %s\n", tls.VersionName(cs.Version),
 		tls.CipherSuiteName(cs.CipherSuite), orDash(groupName(cs)), yesNo(postQuantum(cs.CurveID)), yesNo(cs.DidResume), orDash(conn.ID()))
 	if len(cs.PeerCertificates) > 0 {
@@ -58,6 +59,11 @@ func connectHints(c *cli.Context, err error) []string {
 	if !ok {
 		return nil
 	}
+	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err)} {
+		if hints != nil {
+			return hints
+		}
+	}
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:
 		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
@@ -70,6 +76,9 @@ func connectHints(c *cli.Context, err error) []string {
 	case tlsclient.ReasonRevoked:
 		return revocationHints(c, err)
 	case tlsclient.ReasonNotTLS:
+		if c.String("starttls") != "" {
+			return startTLSHints(c, err)
+		}
 		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
 	case tlsclient.PeerRefusedUs("certificate_required"), tlsclient.PeerRefusedUs("handshake_failure"):
 		if len(list(c, "cert")) > 0 {

@@ -13,7 +13,6 @@ import (
 
 	"tcps/certs"
 	"tcps/internal/endpoint"
-	"tcps/internal/pin"
 	"tcps/tlsclient"
 )
 
@@ -44,12 +43,9 @@ func (d *dialling) read(c *cli.Context, p *program, to []endpoint.Endpoint) erro
 	if err := dialNetwork(c, &d.base); err != nil {
 		return err
 	}
-	for _, text := range list(c, "to-pin") {
-		one, err := pin.Parse(text)
-		if err != nil {
-			return misuse("", "flag --to-pin: %q is %v", text, err)
-		}
-		d.base.Pins = append(d.base.Pins, one)
+	var err error
+	if d.base.Pins, err = pinsOf(c, "to-pin"); err != nil {
+		return err
 	}
 	if slices.ContainsFunc(to, endpoint.Endpoint.TLS) {
 		if err := d.readFiles(c, p); err != nil {

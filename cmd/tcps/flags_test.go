@@ -221,7 +221,7 @@ func TestServeListensOn8120ByDefault(t *testing.T) {
 	command := p.serveCommand()
 	var got []string
 	command.Action = func(c *cli.Context) error {
-		s, err := p.servingOf(c, "")
+		s, err := p.servingOf(c, "", nil)
 		if err != nil {
 			return err
 		}

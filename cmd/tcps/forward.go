@@ -98,7 +98,7 @@ func (p *program) configureForward(c *cli.Context, s *serving) error {
 		return err
 	}
 	t := &tunnel{serving: s, flags: c}
-	if t.forward.ProxyOut, err = proxyOutOf(c); err != nil {
+	if t.forward.ProxyOut, err = proxyVersionOf(c, "proxy-out"); err != nil {
 		return err
 	}
 	if len(to) > 0 {

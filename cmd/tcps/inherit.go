@@ -12,7 +12,7 @@ import (
 // An inheritance is the sockets of services that are to end: those that begin in
 // their place take them over, so that no client is refused between.
 type inheritance struct {
-	left  map[string][]net.Listener // by socketOf, those that nobody has taken over
+	left  map[string][]net.Listener // by inherited, those that nobody has taken over
 	taken []heirloom
 }
 
@@ -26,17 +26,26 @@ func inherit(gone []*unit) *inheritance {
 	h := &inheritance{left: make(map[string][]net.Listener)}
 	for _, u := range gone {
 		for i, e := range u.endpoints {
-			h.left[socketOf(e)] = append(h.left[socketOf(e)], u.listeners[i].Listener)
+			h.left[inherited(u, e)] = append(h.left[inherited(u, e)], u.listeners[i].Listener)
 		}
 	}
 	return h
 }
 
+// inherited is what a socket is known by. A port that the system chooses is one
+// service's own.
+func inherited(u *unit, e endpoint.Endpoint) string {
+	if !e.IsUnix() && e.Port == "0" {
+		return socketOf(e) + " of " + u.called
+	}
+	return socketOf(e)
+}
+
 // listen takes a socket over, or listens anew where there is none.
-func (h *inheritance) listen(ctx context.Context, e endpoint.Endpoint) (net.Listener, error) {
-	socket := socketOf(e)
+func (h *inheritance) listen(ctx context.Context, u *unit, e endpoint.Endpoint) (net.Listener, error) {
+	socket := inherited(u, e)
 	if len(h.left[socket]) == 0 {
-		return listenAnew(ctx, e)
+		return listenAnew(ctx, u, e)
 	}
 	before := h.left[socket][0]
 	after, err := tlsserver.TakeOver(before, e.String())

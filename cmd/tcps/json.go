@@ -15,6 +15,7 @@ var jsonReports = map[string]any{
 	"certs show":   showReport{},
 	"certs trust":  trustReport{},
 	"certs verify": verdict{},
+	"inspect":      inspectReport{},
 }
 
 // jsonObjects are types that occur in several reports, or are large: docs/json.md
@@ -28,6 +29,7 @@ var jsonObjects = map[string]any{
 	"request":         certs.RequestDescription{},
 	"revocation-list": certs.RevocationListDescription{},
 	"root":            rootReport{},
+	"staple":          certs.StapleDescription{},
 }
 
 // jsonFlag belongs to commands that report something.

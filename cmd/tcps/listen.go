@@ -61,10 +61,10 @@ func (s *serving) secure() bool {
 	return false
 }
 
-// A listenFunc listens on an endpoint.
-type listenFunc func(context.Context, endpoint.Endpoint) (net.Listener, error)
+// A listenFunc listens on an endpoint of a unit.
+type listenFunc func(context.Context, *unit, endpoint.Endpoint) (net.Listener, error)
 
-func listenAnew(ctx context.Context, e endpoint.Endpoint) (net.Listener, error) {
+func listenAnew(ctx context.Context, _ *unit, e endpoint.Endpoint) (net.Listener, error) {
 	return tlsserver.Listen(ctx, e.String())
 }
 
@@ -75,9 +75,9 @@ type listening struct {
 }
 
 // listenAll listens on all endpoints; what is open stays so on an error.
-func (s *serving) listenAll(ctx context.Context, listen listenFunc) (all []listening, err error) {
-	for _, e := range s.endpoints {
-		l, err := listen(ctx, e)
+func (u *unit) listenAll(ctx context.Context, listen listenFunc) (all []listening, err error) {
+	for _, e := range u.endpoints {
+		l, err := listen(ctx, u, e)
 		if err != nil {
 			return all, failure(err, listenHint(err)...)
 		}

@@ -81,6 +81,7 @@ func newApp(std stdio) *cli.App {
 			p.runCommand(),
 			p.configCommand(),
 			p.connectCommand(),
+			p.inspectCommand(),
 			p.certsCommand(),
 			p.demoCommand(),
 			p.versionCommand(),

@@ -64,7 +64,7 @@ func testReloader(t *testing.T, source certs.Source, strict bool) (*reloader, *l
 	log := slog.New(slog.NewTextHandler(&buf, nil))
 	server := &tlsserver.Server{StrictSNI: strict}
 	t.Cleanup(func() { server.Close() })
-	r := &reloader{config: &trustConfig{revocation: &revocationConfig{}}, server: server, log: log, prover: &prover{server, log, newLifetimes(log)}}
+	r := &reloader{config: &trustConfig{clientTrust: clientTrust{revocation: &revocationConfig{}}}, server: server, log: log, prover: &prover{server, log, newLifetimes(log)}}
 	if err := r.load(source); err != nil {
 		t.Fatal(err)
 	}

@@ -41,9 +41,9 @@ func proxyOutFlag() cli.Flag {
 	return stringFlag(proxyCategory, "proxy-out", "", "`VERSION`, v1 or v2, of the PROXY header that tells the target its client's addresses; v2 also what was agreed on in TLS")
 }
 
-// proxyOutOf is 0 where the target is told nothing.
-func proxyOutOf(c *cli.Context) (byte, error) {
-	switch v := c.String("proxy-out"); v {
+// proxyVersionOf is the version of the header that a flag wants to be sent; 0: none.
+func proxyVersionOf(c *cli.Context, flag string) (byte, error) {
+	switch v := c.String(flag); v {
 	case "":
 		return 0, nil
 	case "v1":
@@ -51,6 +51,6 @@ func proxyOutOf(c *cli.Context) (byte, error) {
 	case "v2":
 		return 2, nil
 	default:
-		return 0, misuse("", "flag --proxy-out: %q is neither v1 nor v2", v)
+		return 0, misuse("", "flag --%s: %q is neither v1 nor v2", flag, v)
 	}
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,32 +95,51 @@ func (r *reloader) set(source certs.Source) error {
 
 // build makes a trust value of all but the revocation lists.
 func (r *reloader) build(source certs.Source) (*tlsserver.Trust, error) {
-	trust := &tlsserver.Trust{Source: source, ClientAuth: r.config.clientAuth, Policy: r.config.policy, KeepRefused: r.config.revocation.keepOpen}
-	if len(r.config.clientCAs) > 0 {
-		pool, warnings, err := certs.LoadPool(r.config.clientCAs...)
-		if err != nil {
-			return nil, fileFailure(err, makesRoot)
+	c := r.config
+	trust := &tlsserver.Trust{Source: source, ClientAuth: c.clientAuth, Policy: c.policy, KeepRefused: c.revocation.keepOpen}
+	var err error
+	if trust.ClientCAs, err = r.pool(&c.clientTrust); err != nil {
+		return nil, err
+	}
+	for i := range c.names {
+		part := &c.names[i]
+		named := tlsserver.NameTrust{Names: part.names, ClientAuth: part.clientAuth, Policy: part.policy}
+		if named.ClientCAs, err = r.pool(&part.clientTrust); err != nil {
+			return nil, err
 		}
-		r.warn(warnings)
-		trust.ClientCAs = pool
+		trust.Names = append(trust.Names, named)
 	}
 	return trust, nil
 }
 
+// pool loads the authorities for clients; nil: there are none.
+func (r *reloader) pool(t *clientTrust) (*x509.CertPool, error) {
+	if len(t.clientCAs) == 0 {
+		return nil, nil
+	}
+	pool, warnings, err := certs.LoadPool(t.clientCAs...)
+	if err != nil {
+		return nil, fileFailure(err, makesRoot)
+	}
+	r.warn(warnings)
+	return pool, nil
+}
+
 // apply adds the revocation lists to a trust value, and gives it to the server.
 func (r *reloader) apply(trust *tlsserver.Trust) error {
-	revocation, err := r.config.revocation.load()
-	if err != nil {
-		return err
+	trust.Names = slices.Clone(trust.Names) // those of what the server has stay as they are
+	lists := revocationsOf(trust)
+	for i, part := range r.config.parts() {
+		var err error
+		if *lists[i], err = part.revocation.load(); err != nil {
+			return err
+		}
 	}
-	trust.Revocation = revocation
 	if err := r.server.SetTrust(trust); err != nil {
 		return err
 	}
 	r.trust = trust
-	if revocation != nil {
-		r.warn(revocation.Warnings())
-	}
+	r.warn(revocationWarnings(trust))
 	return nil
 }
 
@@ -130,7 +151,10 @@ func (r *reloader) warn(warnings []string) {
 
 // paths are the files and folders to watch.
 func (r *reloader) paths() []string {
-	paths := append(r.config.revocation.paths(), r.config.clientCAs...)
+	var paths []string
+	for _, part := range r.config.parts() {
+		paths = append(append(paths, part.revocation.paths()...), part.clientCAs...)
+	}
 	for _, pair := range r.config.pairs {
 		paths = append(paths, pair.Cert)
 		if pair.Key != "" {
@@ -140,7 +164,8 @@ func (r *reloader) paths() []string {
 	if r.config.passphraseFile != "" {
 		paths = append(paths, r.config.passphraseFile)
 	}
-	return paths
+	slices.Sort(paths)
+	return slices.Compact(paths) // names may share a file
 }
 
 // watch reloads when a file changes, until ctx ends.

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"tcps/certs"
 	"tcps/tlsclient"
+	"tcps/tlsserver"
 )
 
 // listFlags say which revocation lists count; whose is "clients" or "the server".
@@ -91,25 +93,26 @@ func oneOf(c *cli.Context, flag, first, second string) (bool, error) {
 	}
 }
 
-// serveRevocation is revocationConfigOf for the clients of a server.
-func serveRevocation(c *cli.Context, clientCAs []string) (*revocationConfig, error) {
+// clientRevocation is revocationConfigOf for the clients of a server.
+func clientRevocation(c *cli.Context, clientCAs []string) (*revocationConfig, error) {
 	r, err := revocationConfigOf(c, clientCAs)
 	if err != nil {
-		return nil, err
-	}
-	if r.keepOpen, err = oneOf(c, "on-revoke", "close", "keep"); err != nil {
 		return nil, err
 	}
 	if len(clientCAs) > 0 {
 		r.heedLedger(c)
 		return r, nil
 	}
-	for flag, given := range map[string]bool{"crl": len(r.files) > 0, "crl-from": r.fetcher != nil, "on-revoke": r.keepOpen} {
+	for flag, given := range map[string]bool{"crl": len(r.files) > 0, "crl-from": r.fetcher != nil} {
 		if given {
-			return nil, misuse("name the authority that vouches for clients: --client-ca FILE", "--%s without --client-ca: no client shows a certificate that could be revoked", flag)
+			return nil, noAuthority(flag)
 		}
 	}
 	return r, nil
+}
+
+func noAuthority(flag string) error {
+	return misuse("name the authority that vouches for clients: --client-ca FILE", "--%s without --client-ca: no client shows a certificate that could be revoked", flag)
 }
 
 // heedLedger makes count what the local authority has revoked.
@@ -173,7 +176,7 @@ func (r *reloader) reloadListsLocked(why string) {
 		r.heedRevoked()
 		return
 	}
-	if trust.Revocation != nil {
+	if slices.ContainsFunc(revocationsOf(&trust), func(lists **certs.Revocation) bool { return *lists != nil }) {
 		r.log.Info("revocation lists reloaded", "cause", why)
 	}
 }
@@ -181,12 +184,18 @@ func (r *reloader) reloadListsLocked(why string) {
 // heedRevoked adds what the local authority has revoked, as far as it can be
 // read, to what goes on counting.
 func (r *reloader) heedRevoked() {
-	if r.config.revocation.revoked == nil {
+	trust, heeded := *r.trust, false
+	trust.Names = slices.Clone(trust.Names)
+	lists := revocationsOf(&trust)
+	for i, part := range r.config.parts() {
+		if part.revocation.revoked != nil {
+			revoked, _ := part.revocation.revoked() // the refused reload has told of the error
+			*lists[i], heeded = (*lists[i]).Revoking(revoked), true
+		}
+	}
+	if !heeded {
 		return
 	}
-	revoked, _ := r.config.revocation.revoked() // the refused reload has told of the error
-	trust := *r.trust
-	trust.Revocation = trust.Revocation.Revoking(revoked)
 	if err := r.server.SetTrust(&trust); err != nil {
 		r.log.Error("what the local authority has revoked does not count", "err", err)
 		return
@@ -198,17 +207,41 @@ func (r *reloader) heedRevoked() {
 func (r *reloader) watchLists(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
-	if fetcher := r.config.revocation.fetcher; fetcher != nil {
-		watching.Go(func() { fetcher.Run(ctx, r.fetched) })
+	for _, part := range r.config.parts() {
+		if fetcher := part.revocation.fetcher; fetcher != nil {
+			watching.Go(func() { fetcher.Run(ctx, r.fetched) })
+		}
 	}
 	warnHourly(ctx, func() []string {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.trust.Revocation == nil {
-			return nil
-		}
-		return r.trust.Revocation.Warnings()
+		return revocationWarnings(r.trust)
 	}, r.warn)
+}
+
+// revocationsOf are the lists of a trust value: its own, and those of its names in
+// their order.
+func revocationsOf(t *tlsserver.Trust) []**certs.Revocation {
+	lists := []**certs.Revocation{&t.Revocation}
+	for i := range t.Names {
+		lists = append(lists, &t.Names[i].Revocation)
+	}
+	return lists
+}
+
+// revocationWarnings are what is to be said of all lists, each once.
+func revocationWarnings(t *tlsserver.Trust) (warnings []string) {
+	for _, lists := range revocationsOf(t) {
+		if *lists == nil {
+			continue
+		}
+		for _, w := range (*lists).Warnings() {
+			if !slices.Contains(warnings, w) {
+				warnings = append(warnings, w)
+			}
+		}
+	}
+	return warnings
 }
 
 // fetched tells of an attempt to fetch a list, and makes a new one count.

@@ -83,7 +83,7 @@ func (p *program) runFile(c *cli.Context) error {
 		return err
 	}
 	supervisor.reread = file.read
-	if supervisor.log, err = newLogger(c, p.err); err != nil {
+	if supervisor.log, err = newLogger(units[0].flags, p.err); err != nil {
 		return err
 	}
 	return supervisor.run(c.Context, units)
@@ -215,11 +215,11 @@ func (s *spec) meaning() string {
 
 // unitOf prepares one service of a file.
 func (p *program) unitOf(ctx context.Context, s *spec) (*unit, error) {
-	c, err := contextOf(ctx, s.command, s.line())
+	c, named, err := s.contexts(ctx)
 	if err != nil {
 		return nil, s.locate(err)
 	}
-	u, err := p.newUnit(c, s.name, p.configurerOf(s))
+	u, err := p.newUnit(c, s.name, named, p.configurerOf(s))
 	if err != nil {
 		return nil, s.locate(err)
 	}
@@ -242,6 +242,21 @@ func (s *spec) locate(err error) error {
 		return &problem{err: located, hints: inner.hints, code: inner.code}
 	}
 	return located
+}
+
+// contexts are that of the service's command, and those of its names.
+func (s *spec) contexts(ctx context.Context) (c *cli.Context, named []nameRules, err error) {
+	if c, err = contextOf(ctx, s.command, s.line()); err != nil {
+		return nil, nil, err
+	}
+	for _, one := range s.names {
+		rules, err := newNameRules(c, one.names, flagsOf(one.flags))
+		if err != nil {
+			return nil, nil, err
+		}
+		named = append(named, rules)
+	}
+	return c, named, nil
 }
 
 // contextOf is the context that a command would have with this line.

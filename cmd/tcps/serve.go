@@ -149,7 +149,7 @@ type serving struct {
 func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *serving) error) error {
 	supervisor := newSupervisor() // before the files are read: a SIGHUP may come as soon as the process is there
 	defer supervisor.release()
-	u, err := p.newUnit(c, "", configure)
+	u, err := p.newUnit(c, "", nil, configure)
 	if err != nil {
 		return err
 	}
@@ -200,8 +200,9 @@ func serviceNames(kinds []serviceKind) []string {
 	return names
 }
 
-// servingOf reads what serve and forward have in common.
-func (p *program) servingOf(c *cli.Context, called string) (*serving, error) {
+// servingOf reads what serve and forward have in common; what differs by server
+// name is nobody's but a file's.
+func (p *program) servingOf(c *cli.Context, called string, named []nameRules) (*serving, error) {
 	s := &serving{called: called, drain: durationOf(c, "drain")}
 	var err error
 	if s.log, err = newLogger(c, p.err); err != nil {
@@ -210,7 +211,7 @@ func (p *program) servingOf(c *cli.Context, called string) (*serving, error) {
 	if called != "" {
 		s.log = s.log.With("service", called)
 	}
-	if s.trust, err = trustConfigOf(c, p.passphrase(c)); err != nil {
+	if s.trust, err = trustConfigOf(c, named, p.passphrase(c)); err != nil {
 		return nil, err
 	}
 	if s.server, err = serverOf(c); err != nil {

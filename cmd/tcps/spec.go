@@ -21,6 +21,7 @@ type spec struct {
 	what    string       // the service, "forward" for a tunnel
 	args    []string     // what stands after the name of the service; a tunnel's targets
 	listen  []string
+	secure  bool      // TLS ends here
 	flags   []setting // in the table's order, those with their default too
 	names   []nameSpec
 
@@ -74,10 +75,10 @@ func (p *program) specOf(f *configFile, v *settings.Value, over *cli.Context) (*
 	if err := s.readListen(layers); err != nil {
 		return nil, err
 	}
-	if err := s.resolve(layers); err != nil {
+	if err := s.readNames(f, v); err != nil {
 		return nil, err
 	}
-	if err := s.readNames(f, v); err != nil {
+	if err := s.resolve(layers); err != nil {
 		return nil, err
 	}
 	return s, s.readName(v)
@@ -155,28 +156,32 @@ func hasFlag(c *cli.Command, name string) bool {
 	return slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
-// readListen reads where to listen before all else: what a default can mean
-// depends on it.
-func (s *spec) readListen(layers []layer) error {
-	for _, flag := range s.command.Flags {
-		if flag.Names()[0] != "listen" {
-			continue
-		}
-		for _, l := range layers {
-			values, _, err := l.lookup(flag)
-			if err != nil {
-				return err
-			}
-			if len(values) > 0 {
-				s.listen = values
-				return nil
-			}
-		}
+// readListen reads where to listen, and whether TLS ends there, before all else:
+// what a default can mean depends on it.
+func (s *spec) readListen(layers []layer) (err error) {
+	if s.listen, err = s.first(layers, "listen"); err != nil {
+		return err
 	}
-	if s.what == "forward" {
+	through, err := s.first(layers, "passthrough")
+	s.secure = (len(s.listen) == 0 || anyTLS(s.listen)) && !slices.Equal(through, []string{"true"})
+	if err == nil && len(s.listen) == 0 && s.what == "forward" {
 		return misuse("for instance: listen: tcps://:8443", "%s: a service with forward needs the key listen", s.at)
 	}
-	return nil
+	return err
+}
+
+// first is what the first layer that knows a flag says of it.
+func (s *spec) first(layers []layer, name string) ([]string, error) {
+	i := slices.IndexFunc(s.command.Flags, func(f cli.Flag) bool { return f.Names()[0] == name })
+	if i < 0 {
+		return nil, nil
+	}
+	for _, l := range layers {
+		if values, _, err := l.lookup(s.command.Flags[i]); err != nil || len(values) > 0 {
+			return values, err
+		}
+	}
+	return nil, nil
 }
 
 // readName reads how the service is called.
@@ -253,7 +258,7 @@ func (f *configFile) valuesOf(field settings.Field, flag cli.Flag) ([]string, er
 		if value == "" {
 			return nil, misuse("leave the key out if it is not meant", "%s: %s has an empty value", field.Value.At, field.Key)
 		}
-		if strings.Contains(value, "\n") {
+		if isList && strings.Contains(value, "\n") {
 			return nil, misuse("write a list of values: [a, b]", "%s: %s: a value of several lines", field.Value.At, field.Key)
 		}
 		if err := checkValue(flag, value); err != nil {

@@ -84,12 +84,11 @@ func (s *spec) resolve(layers []layer) error {
 
 // concerns reports whether a flag can mean something for the service.
 func (s *spec) concerns(name string) bool {
-	secure := anyTLS(s.listen)
 	switch {
 	case s.isOfAnotherService(name):
 		return false
 	case slices.Contains(certificateFlags, name), isTrustFlag(name), strings.HasPrefix(name, "acme"):
-		return secure
+		return s.secure
 	case strings.HasPrefix(name, "to-") && !strings.HasPrefix(name, "to-check"):
 		return anyTLS(s.args)
 	}
@@ -122,7 +121,8 @@ var needs = []struct {
 	{oneOfFlags("proxy-in-mode"), []string{"proxy-in"}},
 	{oneOfFlags("to-check-every"), []string{"to-check"}},
 	{oneOfFlags("crl-missing", "crl-stale"), []string{"crl", "crl-from"}},
-	{oneOfFlags("crl", "crl-from", "on-revoke"), []string{"client-ca"}},
+	{oneOfFlags("crl", "crl-from"), []string{"client-ca"}},
+	{oneOfFlags("on-revoke"), []string{"client-ca", "client-ca of a name"}},
 	{oneOfFlags("starttls-cancel"), []string{"starttls"}},
 	{oneOfFlags("alpn-required"), []string{"alpn", "route-alpn"}},
 }
@@ -172,6 +172,11 @@ func (s *spec) dropUseless(layers []layer) {
 
 // isGiven reports whether a flag has a value that is not its default.
 func (s *spec) isGiven(name string) bool {
+	if name == "client-ca of a name" {
+		return slices.ContainsFunc(s.names, func(n nameSpec) bool {
+			return slices.ContainsFunc(n.flags, func(f setting) bool { return f.name() == "client-ca" })
+		})
+	}
 	return slices.ContainsFunc(s.flags, func(f setting) bool { return f.name() == name && f.values != nil })
 }
 
@@ -218,13 +223,6 @@ func (s *spec) readNames(f *configFile, v *settings.Value) error {
 		s.names = append(s.names, one)
 	}
 	return nil
-}
-
-// nameFlags are what may differ by server name.
-func nameFlags() []cli.Flag {
-	return slices.DeleteFunc(trustFlags(), func(f cli.Flag) bool {
-		return slices.Contains([]string{"cert", "key", "on-revoke"}, f.Names()[0])
-	})
 }
 
 func readNameSpec(f *configFile, v *settings.Value) (nameSpec, error) {

@@ -15,7 +15,7 @@ func startTLSFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("STARTTLS", "starttls", "", "`PROTOCOL` in which clients ask for TLS before it begins: postgres, mysql, smtp, imap, pop3 or ldap"),
 		stringFlag("STARTTLS", "starttls-cancel", "", "`MODE` for the CancelRequests that libpq sends in plain before version 17: plain passes them on, whoever sends them"),
-		stringFlag("STARTTLS", "to-starttls", "", "`PROTOCOL` in which the target is asked for TLS"),
+		stringFlag("STARTTLS", "to-starttls", "", "`PROTOCOL` in which the target is asked for TLS: one of those, lmtp, nntp, sieve, xmpp, xmpp-server or irc"),
 	}
 }
 
@@ -23,10 +23,11 @@ func startTLSFlags() []cli.Flag {
 // target goes to its Dialer.
 func configureStartTLS(c *cli.Context, s *serving, to []endpoint.Endpoint) error {
 	front, back := c.String("starttls"), c.String("to-starttls")
-	for _, flag := range []string{"starttls", "to-starttls"} {
-		if err := starttls.Check(c.String(flag)); err != nil {
-			return misuse(suggestion("tcps forward --"+flag+" ", c.String(flag), starttls.Names(), "tcps forward --help"), "flag --%s: %v", flag, err)
-		}
+	if err := starttls.CheckServer(front); err != nil {
+		return misuse(startTLSHint("starttls", front, starttls.ServerNames()), "flag --starttls: %v", err)
+	}
+	if err := starttls.CheckTunnel(back); err != nil {
+		return misuse(startTLSHint("to-starttls", back, starttls.TunnelNames()), "flag --to-starttls: %v", err)
 	}
 	if front != "" && back != "" && front != back {
 		return misuse("a tunnel carries one protocol", "--starttls %s with --to-starttls %s", front, back)
@@ -46,6 +47,14 @@ func configureStartTLS(c *cli.Context, s *serving, to []endpoint.Endpoint) error
 		s.server.NextProtos = []string{"postgresql"} // libpq offers it, and with sslnegotiation=direct insists on it
 	}
 	return configureCancel(c, s.server)
+}
+
+// startTLSHint corrects the spelling of a protocol that nobody knows.
+func startTLSHint(flag, protocol string, known []string) string {
+	if starttls.CheckClient(protocol) == nil {
+		return "\"tcps connect --starttls " + protocol + "\" talks to such a server"
+	}
+	return suggestion("tcps forward --"+flag+" ", protocol, known, "tcps forward --help")
 }
 
 func configureCancel(c *cli.Context, s *tlsserver.Server) error {

@@ -142,7 +142,7 @@ func (s *supervisor) reload(ctx context.Context) {
 			err = s.replace(ctx, running, next)
 		}
 		if err != nil {
-			s.log.Error("reload refused, all services go on as they are", "err", err)
+			s.refuse(err)
 			return
 		}
 	}
@@ -151,6 +151,15 @@ func (s *supervisor) reload(ctx context.Context) {
 			u.reload("SIGHUP")
 		}
 	}
+}
+
+// refuse says why nothing has changed, and what to do.
+func (s *supervisor) refuse(err error) {
+	attrs := []any{"err", err}
+	if p, ok := errors.AsType[*problem](err); ok && len(p.hints) > 0 {
+		attrs = append(attrs, "hint", p.hints[0])
+	}
+	s.log.Error("reload refused, all services go on as they are", attrs...)
 }
 
 // replace has next run instead of what runs: units that are in both are not

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -40,30 +41,60 @@ var ruleUsage = map[tlsserver.RuleKind]string{
 type trustConfig struct {
 	pairs          []certs.Pair
 	passphraseFile string // watched with the keys that it opens
-	clientCAs      []string
-	clientAuth     tlsserver.ClientAuth
-	policy         *tlsserver.Policy
-	revocation     *revocationConfig
+	clientTrust           // of clients that ask for none of names
+	names          []nameTrust
 }
 
-func trustConfigOf(c *cli.Context, ask certs.Passphrase) (*trustConfig, error) {
+// A clientTrust is what the flags say of clients.
+type clientTrust struct {
+	clientCAs  []string
+	clientAuth tlsserver.ClientAuth
+	policy     *tlsserver.Policy
+	revocation *revocationConfig
+}
+
+// trustConfigOf reads the flags of a service, and what its file says of names.
+func trustConfigOf(c *cli.Context, named []nameRules, ask certs.Passphrase) (*trustConfig, error) {
 	pairs, err := pairsOf(c, "", ask)
 	if err != nil {
 		return nil, err
 	}
-	t := &trustConfig{pairs: pairs, passphraseFile: c.String("passphrase-file"), clientCAs: list(c, "client-ca")}
+	t := &trustConfig{pairs: pairs, passphraseFile: c.String("passphrase-file")}
+	if t.clientTrust, err = clientTrustOf(c); err != nil {
+		return nil, err
+	}
+	if t.names, err = nameTrustsOf(named); err != nil {
+		return nil, err
+	}
+	return t, t.readOnRevoke(c)
+}
+
+func clientTrustOf(c *cli.Context) (t clientTrust, err error) {
+	t.clientCAs = list(c, "client-ca")
 	if mode := c.String("client-auth"); mode != "" {
 		if t.clientAuth, err = tlsserver.ParseClientAuth(mode); err != nil {
-			return nil, misuse("", "flag --client-auth: %v", err)
+			return t, misuse("", "flag --client-auth: %v", err)
 		}
 	}
 	if err := t.readPolicy(c); err != nil {
-		return nil, err
+		return t, err
 	}
-	if t.revocation, err = serveRevocation(c, t.clientCAs); err != nil {
-		return nil, err
+	if t.revocation, err = clientRevocation(c, t.clientCAs); err != nil {
+		return t, err
 	}
 	return t, t.check()
+}
+
+// readOnRevoke reads what is done with open connections, whatever their name.
+func (t *trustConfig) readOnRevoke(c *cli.Context) (err error) {
+	if t.revocation.keepOpen, err = oneOf(c, "on-revoke", "close", "keep"); err != nil {
+		return err
+	}
+	vouched := slices.ContainsFunc(t.parts(), func(part *clientTrust) bool { return len(part.clientCAs) > 0 })
+	if t.revocation.keepOpen && !vouched {
+		return noAuthority("on-revoke")
+	}
+	return nil
 }
 
 // pairsOf pairs --cert and --key in order; the flags may have a prefix.
@@ -83,7 +114,7 @@ func pairsOf(c *cli.Context, prefix string, ask certs.Passphrase) ([]certs.Pair,
 	return pairs, nil
 }
 
-func (t *trustConfig) readPolicy(c *cli.Context) error {
+func (t *clientTrust) readPolicy(c *cli.Context) error {
 	var policy tlsserver.Policy
 	for action, rules := range map[string]*[]tlsserver.Rule{"allow": &policy.Allow, "deny": &policy.Deny} {
 		for _, kind := range tlsserver.RuleKinds {
@@ -114,7 +145,7 @@ func rulesOf(c *cli.Context, flag string, kind tlsserver.RuleKind) ([]tlsserver.
 }
 
 // check refuses what cannot be meant, in the words of the flags.
-func (t *trustConfig) check() error {
+func (t *clientTrust) check() error {
 	if len(t.clientCAs) > 0 {
 		if t.clientAuth == tlsserver.ClientAuthNone {
 			return misuse("leave one of them out", "--client-auth none together with --client-ca: nobody would be asked for a certificate")
@@ -143,7 +174,7 @@ func (t *trustConfig) check() error {
 	return nil
 }
 
-// asksClients reports whether any flag is about clients' certificates.
+// asksClients reports whether anything is said of clients' certificates.
 func (t *trustConfig) asksClients() bool {
-	return len(t.clientCAs) > 0 || t.policy != nil || t.clientAuth != tlsserver.ClientAuthDefault
+	return len(t.names) > 0 || len(t.clientCAs) > 0 || t.policy != nil || t.clientAuth != tlsserver.ClientAuthDefault
 }

@@ -33,9 +33,10 @@ type unit struct {
 
 // newUnit reads flags and files; configure reads what one command has beside
 // the others: the endpoints and the handler. Nothing is open yet, and nothing
-// runs. called is the service's name where there are several.
-func (p *program) newUnit(c *cli.Context, called string, configure func(*cli.Context, *serving) error) (*unit, error) {
-	s, err := p.servingOf(c, called)
+// runs. called is the service's name where there are several, named what differs
+// by server name.
+func (p *program) newUnit(c *cli.Context, called string, named []nameRules, configure func(*cli.Context, *serving) error) (*unit, error) {
+	s, err := p.servingOf(c, called, named)
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,7 @@ const (
 	NotYetValid       Reason = "not-yet-valid"       // the certificate is not valid yet
 	WrongUsage        Reason = "wrong-usage"         // the certificate is not for this use (a server's where a client's is wanted)
 	Revoked           Reason = "revoked"             // the certificate was revoked, or nothing current says that it was not
+	NotResumed        Reason = "not-resumed"         // a session was to be resumed, and the handshake was a full one
 	ProxyHeader       Reason = "proxy-header"        // the PROXY header is missing or malformed
 	Truncated         Reason = "truncated"           // the stream ended without close_notify
 	Reset             Reason = "reset"               // the connection was reset
@@ -56,7 +57,8 @@ func Limit(which string) Reason { return Reason("limit:" + which) }
 // Timeout is an end because something took too long.
 func Timeout(which string) Reason { return Reason("timeout:" + which) }
 
-// PeerRefusedUs is an end by the peer's alert.
+// PeerRefusedUs is an end by the peer's alert, or by its greeting, in a protocol
+// that begins in plain: "greeting".
 func PeerRefusedUs(alert string) Reason { return Reason("peer-refused-us:" + alert) }
 
 // Target is an end because the target of a tunnel could not be reached, or
@@ -76,7 +78,7 @@ func (r Reason) ExitCode() int {
 		return 0
 	case "timeout":
 		return 4
-	case NotTLS, Malformed, Version, NoSharedCipher, NoSharedGroup, ALPN, SNI:
+	case NotTLS, Malformed, Version, NoSharedCipher, NoSharedGroup, ALPN, SNI, NotResumed:
 		return 5
 	case Untrusted, WrongUsage:
 		return 6

@@ -3,6 +3,7 @@ package reason
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 )
@@ -75,6 +76,20 @@ func ofAlert(alert error) Reason {
 	return PeerRefusedUs(name)
 }
 
+// Alert is the name of the alert by which the peer ended a handshake or a
+// connection (RFC 8446, 6), as bad_certificate; empty if it did not.
+func Alert(err error) string {
+	op, ok := errors.AsType[*net.OpError](err)
+	if !ok || op.Op != "remote error" {
+		return ""
+	}
+	number, ok := alertNumber(op.Err)
+	if !ok {
+		return "unknown"
+	}
+	return alertNames[number]
+}
+
 // alertNumber finds the number of an alert that came from the peer: the type
 // that crypto/tls returns is unexported, but its text is that of AlertError.
 func alertNumber(alert error) (uint8, bool) {
@@ -98,4 +113,13 @@ var alertNames = map[uint8]string{
 	111: "certificate_unobtainable", 112: "unrecognized_name", 113: "bad_certificate_status_response",
 	114: "bad_certificate_hash_value", 115: "unknown_psk_identity", 116: "certificate_required",
 	120: "no_application_protocol", 121: "ech_required",
+}
+
+// AlertName is the name of a TLS alert in IANA's registry; "alert 7" where there
+// is none.
+func AlertName(number uint8) string {
+	if name := alertNames[number]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("alert %d", number)
 }

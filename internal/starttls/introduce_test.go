@@ -3,6 +3,7 @@ package starttls_test
 import (
 	"errors"
 	"io"
+	"strings"
 	"testing"
 
 	"tcps/internal/starttls"
@@ -47,6 +48,11 @@ func TestWhatEachSideHasMissed(t *testing.T) {
 		{"postgres", target, cancelRequest, "y", "", "", cancelRequest, "y"},
 		{"postgres", target, "abc", "y", "", "", "abc", "y"},
 		{"postgres", both, startup, "y", "", "", startup, "y"},
+		{"lmtp", target, "LHLO\r\n", "250 x\r\n", "220 hi\r\n", "220 hi\r\n", "LHLO\r\n", "250 x\r\n"},
+		{"nntp", target, "HELP\r\n", "100 x\r\n", "200 hi\r\n", "200 hi\r\n", "HELP\r\n", "100 x\r\n"},
+		{"sieve", target, "NOOP\r\n", "\"SIEVE\" \"x\"\r\nOK\r\n", "OK\r\n", "", "NOOP\r\n", "\"SIEVE\" \"x\"\r\nOK\r\n"},
+		{"xmpp", target, "<stream:stream>", "<stream:stream>", "", "", "<stream:stream>", "<stream:stream>"},
+		{"irc", target, "NICK x\r\n", ":x 001 x\r\n", "", "", "NICK x\r\n", ":x 001 x\r\n"},
 		{"mysql", neither, "x", mariaDBGreeting, "", "", "x", mariaDBGreeting},
 	} {
 		t.Run(tt.protocol, func(t *testing.T) {
@@ -72,6 +78,17 @@ func TestWhatEachSideHasMissed(t *testing.T) {
 				t.Errorf("%+v: %q goes to the client, want %q", tt.pair, got, tt.back)
 			}
 		})
+	}
+}
+
+// FTP sends files past a tunnel.
+func TestFTPIsNotForTunnels(t *testing.T) {
+	i, err := starttls.Meet("ftp", newWire(""), starttls.Upgrades{Target: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := i.Finish(starttls.Target{Conn: newWire(""), Upgraded: true}); err == nil || !strings.Contains(err.Error(), "past the tunnel") {
+		t.Errorf("got %v", err)
 	}
 }
 

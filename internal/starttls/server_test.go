@@ -127,7 +127,7 @@ func FuzzAccept(f *testing.F) {
 	}
 	f.Add(byte(1), []byte(mySSLRequest))
 	f.Add(byte(0), []byte(gssencRequest+cancelRequest))
-	names := starttls.Names()
+	names := starttls.ServerNames()
 	f.Fuzz(func(t *testing.T, which byte, says []byte) {
 		protocol := names[int(which)%len(names)]
 		_, w, err := accept(starttls.Server{Protocol: protocol, CancelPlain: true}, string(says))

@@ -29,32 +29,39 @@ func acceptSMTP(s *Server, c io.ReadWriter) (Accepted, error) {
 	})
 }
 
-func requestSMTP(c *Client, rw io.ReadWriter) ([]byte, error) {
+func requestSMTP(c *Client, rw io.ReadWriter) ([]byte, error) { return requestMail(c, rw, "EHLO") }
+
+// requestLMTP is SMTP with another hello (RFC 2033, 4.1).
+func requestLMTP(c *Client, rw io.ReadWriter) ([]byte, error) { return requestMail(c, rw, "LHLO") }
+
+func requestMail(c *Client, rw io.ReadWriter, hello string) ([]byte, error) {
 	greeting, err := readSMTPGreeting(rw)
 	if err != nil {
 		return nil, err
 	}
-	if err := write(rw, "EHLO "+literal(c.Local)+"\r\n"); err != nil {
-		return nil, err
-	}
-	code, lines, err := readSMTPReply(rw)
+	code, lines, err := askMail(rw, hello+" "+literal(c.Local))
 	if err != nil {
-		return nil, cut(err)
+		return nil, err
 	}
 	if code != "250" || !offersSTARTTLS(lines) {
 		return nil, notTLS("the server does not offer STARTTLS: %q", lines)
 	}
-	if err := write(rw, "STARTTLS\r\n"); err != nil {
-		return nil, err
-	}
-	code, lines, err = readSMTPReply(rw)
+	code, lines, err = askMail(rw, "STARTTLS")
 	if err != nil {
-		return nil, cut(err)
+		return nil, err
 	}
 	if code != "220" {
 		return nil, notTLS("the server answers STARTTLS with %q", lines)
 	}
 	return greeting, nil
+}
+
+func askMail(rw io.ReadWriter, command string) (code string, lines []string, err error) {
+	if err := write(rw, command+"\r\n"); err != nil {
+		return "", nil, err
+	}
+	code, lines, err = readSMTPReply(rw)
+	return code, lines, cut(err)
 }
 
 func offersSTARTTLS(lines []string) bool {

@@ -3,14 +3,17 @@
 // again when only one side of a tunnel was upgraded so.
 //
 // What a peer sends in plain after the words that begin TLS must not be taken
-// for a part of the encrypted stream (CVE-2011-0411, CVE-2021-23222): nothing
-// here reads further than the message that it looks at, a line byte by byte. So
-// such bytes reach TLS as they are, and are no record of it.
+// for a part of the encrypted stream (CVE-2011-0411, CVE-2021-23222). The server's
+// side reads no further than the message that it looks at, a line byte by byte: so
+// such bytes reach TLS as they are, and are no record of it. The client's side, on
+// which nothing may come before TLS has begun, reads what there is, and calls it
+// an Injection.
 //
 // Messages and their number are bounded. Deadlines are the caller's.
 package starttls
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,7 +30,8 @@ const maxCommands = 20
 type protocol struct {
 	name string
 
-	// accept is the server's side. It returns when TLS is to begin.
+	// accept is the server's side. It returns when TLS is to begin. Nil: we are
+	// no server of the protocol.
 	accept func(s *Server, c io.ReadWriter) (Accepted, error)
 
 	// request is the client's side. It returns what the server said first.
@@ -49,24 +53,59 @@ var protocols = []protocol{
 	{"imap", acceptIMAP, requestIMAP, introduceIMAP, verbatim},
 	{"pop3", acceptPOP3, requestPOP3, introducePOP3, verbatim},
 	{"ldap", acceptLDAP, requestLDAP, nil, verbatim},
+	{"lmtp", nil, requestLMTP, introduceSMTP, verbatim},
+	{"ftp", nil, requestFTP, introduceFTP, verbatim},
+	{"nntp", nil, requestNNTP, introduceNNTP, verbatim},
+	{"sieve", nil, requestSieve, nil, verbatim}, // the server says in TLS what it is (RFC 5804, 2.2)
+	{"xmpp", nil, requestXMPP, nil, verbatim},   // the stream begins anew (RFC 6120, 5.4.3.3)
+	{"xmpp-server", nil, requestXMPP, nil, verbatim},
+	{"irc", nil, requestIRC, nil, verbatim},
 }
 
 func verbatim(_ *Introduction, words []byte) []byte { return words }
 
-// Check refuses a protocol that we do not know; the empty one is none.
-func Check(name string) error {
-	if name == "" {
-		return nil
+// CheckServer refuses a protocol that we cannot accept; the empty one is none.
+func CheckServer(name string) error { return check(name, ServerNames()) }
+
+// CheckClient refuses a protocol in which we cannot ask; the empty one is none.
+func CheckClient(name string) error { return check(name, ClientNames()) }
+
+// CheckTunnel refuses a protocol in which the target of a tunnel cannot be asked;
+// the empty one is none.
+func CheckTunnel(name string) error {
+	if name == "ftp" {
+		return errFTPTunnel
 	}
-	_, err := find(name)
-	return err
+	return check(name, TunnelNames())
 }
 
-// Names are the protocols that we know.
-func Names() []string {
+func check(name string, known []string) error {
+	p, err := find(name)
+	switch {
+	case name == "" || slices.Contains(known, name):
+		return nil
+	case err != nil:
+		return fmt.Errorf("unknown STARTTLS protocol %q: want one of %s", name, strings.Join(known, ", "))
+	default:
+		return fmt.Errorf("STARTTLS protocol %q works towards servers only: want one of %s", p.name, strings.Join(known, ", "))
+	}
+}
+
+// ServerNames are the protocols that we can accept.
+func ServerNames() []string { return names(func(p protocol) bool { return p.accept != nil }) }
+
+// ClientNames are the protocols in which we can ask for TLS: all.
+func ClientNames() []string { return names(func(protocol) bool { return true }) }
+
+// TunnelNames are those in which the target of a tunnel can be asked.
+func TunnelNames() []string { return names(func(p protocol) bool { return p.name != "ftp" }) }
+
+func names(wanted func(protocol) bool) []string {
 	var names []string
 	for _, p := range protocols {
-		names = append(names, p.name)
+		if wanted(p) {
+			names = append(names, p.name)
+		}
 	}
 	return names
 }
@@ -74,7 +113,7 @@ func Names() []string {
 func find(name string) (*protocol, error) {
 	i := slices.IndexFunc(protocols, func(p protocol) bool { return p.name == name })
 	if i < 0 {
-		return nil, fmt.Errorf("unknown STARTTLS protocol %q: want one of %s", name, strings.Join(Names(), ", "))
+		return nil, fmt.Errorf("unknown STARTTLS protocol %q", name)
 	}
 	return &protocols[i], nil
 }
@@ -107,6 +146,9 @@ type Accepted struct {
 // Accept holds the dialogue with a client until TLS begins. io.EOF is a client
 // that went away, with a word or without.
 func (s *Server) Accept(c io.ReadWriter) (Accepted, error) {
+	if err := CheckServer(s.Protocol); err != nil {
+		return Accepted{}, err
+	}
 	p, err := find(s.Protocol)
 	if err != nil {
 		return Accepted{}, err
@@ -115,40 +157,14 @@ func (s *Server) Accept(c io.ReadWriter) (Accepted, error) {
 	return accepted, wrap(s.Protocol, err)
 }
 
-// A Client is the dialling side of a dialogue.
-type Client struct {
-	Protocol string
-
-	// Local is where we connect from: smtp names it.
-	Local net.Addr
-
-	// Login is that of the MySQL client that the connection is for; nil: nobody's yet.
-	Login *Login
-}
-
-// Request holds the dialogue with a server until TLS begins. It returns what
-// the server said first, nil in protocols in which it says nothing. A server
-// that refuses us by its greeting is a *Refusal.
-func (c *Client) Request(rw io.ReadWriter) (greeting []byte, err error) {
-	p, err := find(c.Protocol)
-	if err != nil {
-		return nil, err
-	}
-	greeting, err = p.request(c, rw)
-	return greeting, wrap(c.Protocol, err)
-}
-
-// A Refusal is a server that greeted us with a refusal.
-type Refusal struct{ Words []byte }
-
-func (r *Refusal) Error() string {
-	return fmt.Sprintf("it refuses us: %q", strings.TrimRight(string(r.Words), "\r\n"))
-}
-
-// wrap names the protocol; the end of a peer stays bare.
+// wrap names the protocol, and gives a refusal its reason: that of an alert, which
+// has a number where this has words. The end of a peer stays bare.
 func wrap(protocol string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
+	}
+	if _, ok := errors.AsType[*Refusal](err); ok {
+		err = &reason.Error{Reason: reason.PeerRefusedUs("greeting"), Err: err}
 	}
 	return fmt.Errorf("starttls %s: %w", protocol, err)
 }

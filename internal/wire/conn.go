@@ -103,19 +103,34 @@ func (c *Conn) metReset() bool {
 	return c.wasReset.Load()
 }
 
+// Waiting reports whether bytes have come that nobody has read; it does not wait
+// for them, but for a Read that is under way. Transports other than sockets
+// cannot tell: false.
+func (c *Conn) Waiting() bool {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if len(c.unread) > 0 {
+		return true
+	}
+	there := false
+	return c.control(func(fd uintptr) { there = waiting(fd) }) && there
+}
+
 // disconnected reports whether the connection is over in both directions. A FIN
 // ends but one.
 func (c *Conn) disconnected() bool {
+	var peer error
+	return c.control(func(fd uintptr) { peer = peerOf(fd) }) && errors.Is(peer, syscall.ENOTCONN)
+}
+
+// control looks at the socket, if it is one.
+func (c *Conn) control(look func(fd uintptr)) bool {
 	sc, ok := c.Conn.(syscall.Conn)
 	if !ok {
 		return false
 	}
 	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	var peer error
-	return raw.Control(func(fd uintptr) { peer = peerOf(fd) }) == nil && errors.Is(peer, syscall.ENOTCONN)
+	return err == nil && raw.Control(look) == nil
 }
 
 // Write writes to the socket.

@@ -38,6 +38,42 @@ func TestTheFINIsReportedByItself(t *testing.T) {
 	}
 }
 
+func TestWhatWaitsIsSeenAndNotTaken(t *testing.T) {
+	ours, peer := tcpPair(t)
+	c := wire.NewConn(ours)
+	if c.Waiting() {
+		t.Error("something waits before anything was sent")
+	}
+	io.WriteString(peer, "a")
+	peer.CloseWrite()
+	b := make([]byte, 1)
+	if _, err := io.ReadFull(ours, b); err != nil { // until it has come
+		t.Fatal(err)
+	}
+	if c.Waiting() {
+		t.Error("an end is nothing that waits")
+	}
+	c.Unread(b)
+	if !c.Waiting() {
+		t.Error("what was given back does not wait")
+	}
+	if got, err := io.ReadAll(c); string(got) != "a" || err != nil {
+		t.Errorf("read %q, %v", got, err)
+	}
+	io.WriteString(ours, "bc")
+	back := wire.NewConn(peer)
+	if _, err := io.ReadFull(back, b); err != nil || !back.Waiting() {
+		t.Errorf("the second of two bytes does not wait, %v", err)
+	}
+	if got, err := back.Read(make([]byte, 9)); got != 1 || err != nil {
+		t.Errorf("read %d bytes, %v, after a look at them", got, err)
+	}
+	one, _ := net.Pipe()
+	if wire.NewConn(one).Waiting() {
+		t.Error("something waits in a pipe")
+	}
+}
+
 func TestAbortEndsReadsAtOnceAndForGood(t *testing.T) {
 	versions(t, func(t *testing.T, version uint16) {
 		s, peer := tcpStream(t, version, time.Hour)

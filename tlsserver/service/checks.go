@@ -63,7 +63,7 @@ func (t *Targets) check(ctx context.Context, member int) error {
 		target = plain(target)
 	}
 	d := *(*t.dialers.Load())[member]
-	d.Sessions, d.LingerTimeout, d.Preamble = nil, checkLinger, t.CheckPreamble
+	d.Sessions, d.LingerTimeout, d.Preamble = nil, checkLinger, always(t.CheckPreamble)
 	c, err := t.connect(ctx, &d, target)
 	if err != nil {
 		return err

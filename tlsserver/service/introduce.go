@@ -91,7 +91,11 @@ func (m *meeting) introduce(target *tlsclient.Conn) (client, to side, err error)
 
 // notIntroduced says that an error is the target's, not the client's.
 func notIntroduced(target *tlsclient.Conn, err error) error {
-	return tlsserver.WithReason(whyTarget(err), fmt.Errorf("begin with %s: %w", target.Endpoint(), err))
+	why := whyTarget(err)
+	if _, ok := errors.AsType[*starttls.Refusal](err); ok {
+		why = reason.Target(reason.Of(err, "login"))
+	}
+	return tlsserver.WithReason(why, fmt.Errorf("begin with %s: %w", target.Endpoint(), err))
 }
 
 // An introduced side is read through what knows how its stream goes on.

@@ -27,13 +27,20 @@ func proxyHeader(version byte, c *tlsserver.Conn) ([]byte, error) {
 	return header.Format()
 }
 
+// OwnProxyHeader is a PROXY header of version 1 or 2 for a connection of our own,
+// from source to destination; it is fit for Dialer.Preamble. Where they are not both
+// of TCP it is LocalProxyHeader.
+func OwnProxyHeader(version byte, source, destination net.Addr) ([]byte, error) {
+	return proxyproto.HeaderProxyFromAddrs(version, ofTCP(source), ofTCP(destination)).Format()
+}
+
 // LocalProxyHeader is a PROXY header of version 1 or 2 that names no client: for
 // connections of our own (2.2). Of version 0 there is none.
 func LocalProxyHeader(version byte) []byte {
 	if version == 0 {
 		return nil
 	}
-	header, err := proxyproto.HeaderProxyFromAddrs(version, nil, nil).Format()
+	header, err := OwnProxyHeader(version, nil, nil)
 	if err != nil {
 		panic(err) // it has nothing that could be wrong
 	}

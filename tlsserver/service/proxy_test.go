@@ -185,7 +185,7 @@ func TestProxyOutPassesOnWhatCameIn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		echoed(t, s.Dial(&tlsclient.Dialer{Preamble: b}))
+		echoed(t, s.Dial(&tlsclient.Dialer{Preamble: func(net.Addr, net.Addr) ([]byte, error) { return b, nil }}))
 		if h := header(); h.SourceAddr.String() != in.SourceAddr.String() || h.DestinationAddr.String() != in.DestinationAddr.String() {
 			t.Errorf("says %v to %v, want %s", h.SourceAddr, h.DestinationAddr, line)
 		}
@@ -231,6 +231,25 @@ func TestProxyOutComesBeforeTLSToTheTarget(t *testing.T) {
 	c := s.Dial(&tlsclient.Dialer{})
 	if got, err := io.ReadAll(c); string(got) != c.LocalAddr().String() || err != nil {
 		t.Errorf("the target saw %q, %v; want %s", got, err, c.LocalAddr())
+	}
+}
+
+func TestAProxyHeaderOfOurOwn(t *testing.T) {
+	for _, version := range []byte{1, 2} {
+		endpoint, header := headerTarget(t)
+		d := &tlsclient.Dialer{Preamble: func(local, remote net.Addr) ([]byte, error) {
+			return service.OwnProxyHeader(version, local, remote)
+		}}
+		c, err := d.Dial(t.Context(), endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		echoed(t, c)
+		c.Close()
+		h := header()
+		if h.Version != version || h.SourceAddr.String() != c.LocalAddr().String() || h.DestinationAddr.String() != c.RemoteAddr().String() {
+			t.Errorf("v%d says %v to %v in v%d; the connection is from %v to %v", version, h.SourceAddr, h.DestinationAddr, h.Version, c.LocalAddr(), c.RemoteAddr())
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -119,7 +120,7 @@ func (t *Targets) dial(ctx context.Context, preamble []byte) (c *tlsclient.Conn,
 			break
 		}
 		d := *dialers[a.member]
-		d.Preamble = preamble
+		d.Preamble = always(preamble)
 		c, err := t.connect(ctx, &d, t.endpoints[a.member])
 		switch {
 		case err == nil:
@@ -133,6 +134,11 @@ func (t *Targets) dial(ctx context.Context, preamble []byte) (c *tlsclient.Conn,
 		failed.members, failed.errs = append(failed.members, a.member), append(failed.errs, err)
 	}
 	return nil, nil, unreached(&failed)
+}
+
+// always is a preamble that does not depend on the connection.
+func always(b []byte) func(local, remote net.Addr) ([]byte, error) {
+	return func(net.Addr, net.Addr) ([]byte, error) { return b, nil }
 }
 
 // connect dials one target. Where the addresses that are known may be old, new
