@@ -118,7 +118,7 @@ func (p *page) command(c string) {
 	}
 }
 
-var docLine = regexp.MustCompile(`(?m)^(?:docstart|docrun) .*?'(.*)'$`)
+var docLine = regexp.MustCompile(`(?m)^(?:\[[^]]*\] )?(?:docstart|docrun) .*?'(.*)'$`)
 
 // scriptOf is the script of a page.
 func scriptOf(t *testing.T, page string) string {
