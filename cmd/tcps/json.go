@@ -15,6 +15,7 @@ var jsonReports = map[string]any{
 	"certs show":   showReport{},
 	"certs trust":  trustReport{},
 	"certs verify": verdict{},
+	"policy test":  policyReport{},
 }
 
 // jsonObjects are types that occur in several reports, or are large: docs/json.md
