@@ -3,6 +3,7 @@ package certs
 import (
 	"bytes"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -30,6 +31,11 @@ func describeChain(certificates []*x509.Certificate, roots *x509.CertPool, now t
 	if leaf == len(certificates) {
 		return nil
 	}
+	return describeChainFrom(leaf, certificates, roots, now)
+}
+
+// describeChainFrom follows the issuers of one of the certificates.
+func describeChainFrom(leaf int, certificates []*x509.Certificate, roots *x509.CertPool, now time.Time) *ChainDescription {
 	d := &ChainDescription{count: len(certificates)}
 	path := pathFrom(leaf, certificates)
 	for _, i := range path {
@@ -116,5 +122,11 @@ func isIssuedBy(c *x509.Certificate, roots *x509.CertPool, now time.Time) bool {
 		now = c.NotAfter.Add(-time.Second)
 	}
 	_, err := c.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
-	return err == nil
+	return err == nil || isOfTime(err)
+}
+
+// isOfTime tells whether crypto/x509 found a way to a root, but no moment counts at which all of it is valid.
+func isOfTime(err error) bool {
+	invalid, ok := errors.AsType[x509.CertificateInvalidError](err)
+	return ok && invalid.Reason == x509.Expired
 }

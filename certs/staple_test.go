@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
 	"testing"
 	"time"
 
@@ -74,6 +77,7 @@ func TestAStapleMustBeTheIssuersGoodAndCurrent(t *testing.T) {
 		}), "was revoked by CN=intermediate 3 days ago"},
 	} {
 		err := certs.CheckStaple(c.response, [][]*x509.Certificate{h.chain})
+		wantStaple(t, c.name, certs.DescribeStaple(c.response, h.chain, time.Now()), c.response, err)
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
@@ -91,6 +95,30 @@ func TestAStapleMustBeTheIssuersGoodAndCurrent(t *testing.T) {
 	}
 	wantRefused(t, certs.CheckStaple(staple(t, h.root, nil, h.root.cert, nil), [][]*x509.Certificate{{h.root.cert}}), "nobody can answer for it")
 	wantRefused(t, certs.CheckStaple(nil, nil), "no authority vouches")
+}
+
+// wantStaple checks that a description knows a problem where CheckStaple refuses; that none is stapled is one only for
+// a certificate that must have one.
+func wantStaple(t *testing.T, name string, d certs.StapleDescription, response []byte, err error) {
+	t.Helper()
+	if d.Stapled != (len(response) > 0) || (len(d.Problems) > 0) != (err != nil && d.Stapled) || d.Revoked != (name == "revoked") {
+		t.Errorf("%s is described as %+v, and refused with %v", name, d, err)
+	}
+	if d.Stapled && err == nil && (d.Status != "good" || d.NextUpdate.IsZero()) {
+		t.Errorf("%s is described as %+v", name, d)
+	}
+}
+
+func TestAMissingStapleIsAProblemWhereOneMustBe(t *testing.T) {
+	h := newHierarchy(t)
+	must := sign(t, h.intermediate.cert, h.intermediate.key, func(c *x509.Certificate) {
+		c.SerialNumber = big.NewInt(99)
+		c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}, Value: []byte{0x30, 3, 2, 1, 5}}}
+	})
+	wantCodes(t, certs.DescribeStaple(nil, []*x509.Certificate{must.cert}, time.Now()).Problems, "staple-missing")
+	good := staple(t, h.intermediate, nil, must.cert, nil)
+	wantCodes(t, certs.DescribeStaple(good, []*x509.Certificate{must.cert, h.intermediate.cert}, time.Now()).Problems)
+	wantCodes(t, certs.DescribeStaple(good, []*x509.Certificate{must.cert}, time.Now()).Problems, "staple-unverified")
 }
 
 // FuzzStaple: whatever a server staples, there is a verdict and no panic, and only what the issuer signed is good.

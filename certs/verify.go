@@ -208,7 +208,10 @@ func whyUnknown(path, chain []*x509.Certificate) string {
 		what = subject(last)
 	}
 	namesake := func(c *x509.Certificate) bool { return bytes.Equal(c.RawSubject, last.RawIssuer) }
+	weak := weakSignature(last.SignatureAlgorithm)
 	switch {
+	case len(weak) > 0 && !isSelfSigned(last):
+		return fmt.Sprintf("%s was issued by %s, and %s", what, nameInWords(last.Issuer), weak[0].Text)
 	case isSelfSigned(last) && len(path) == 1:
 		return "it is self-signed, and not one of the authorities that are trusted"
 	case isSelfSigned(last):

@@ -52,6 +52,7 @@ func TestVerifyFindsTheChainOrSaysWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			found, err := certs.Verify(test.chain, test.options)
+			wantSameFault(t, test.chain, test.options, err)
 			if test.reason == "" {
 				if err != nil || !found[len(found)-1].Equal(a.Root()) || !found[0].Equal(test.chain[0]) {
 					t.Errorf("%v, chain of %d", err, len(found))
@@ -67,6 +68,73 @@ func TestVerifyFindsTheChainOrSaysWhatIsWrong(t *testing.T) {
 	}
 	if refused, ok := errors.AsType[*certs.VerifyError](verifyError(whole[:1], a)); !ok || !refused.Missing || !refused.Last.Equal(leaf.cert) {
 		t.Errorf("%+v: it does not say what is missing", refused)
+	}
+}
+
+// wantSameFault checks that Faults says what Verify does, where one thing is wrong.
+func wantSameFault(t *testing.T, chain []*x509.Certificate, o certs.VerifyOptions, err error) {
+	t.Helper()
+	path, faults := certs.Faults(chain, o)
+	switch {
+	case err == nil && len(faults) == 0 && path[0].Equal(chain[0]):
+	case err != nil && len(faults) == 1 && faults[0].Error() == err.Error():
+	default:
+		t.Errorf("faults %v, and Verify says %v", faults, err)
+	}
+}
+
+func TestFaultsNamesAllThatIsWrong(t *testing.T) {
+	h := newHierarchy(t)
+	bad := sign(t, h.intermediate.cert, h.intermediate.key, func(c *x509.Certificate) {
+		c.DNSNames, c.ExtKeyUsage = []string{"a.test"}, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		c.NotAfter = time.Now().Add(-time.Second)
+	})
+	_, faults := certs.Faults([]*x509.Certificate{bad.cert}, certs.VerifyOptions{Roots: x509.NewCertPool(), Name: "b.test", Usage: certs.UsageServer})
+	var reasons []string
+	for _, f := range faults {
+		reasons = append(reasons, string(f.Reason))
+	}
+	if got := strings.Join(reasons, " "); got != "untrusted wrong-usage name expired" {
+		t.Errorf("found %q: %v", got, faults)
+	}
+}
+
+// A root that was made after a certificate of its key vouches for it all the same:
+// only its time is over.
+func TestFaultsTellsTimeFromTrust(t *testing.T) {
+	a, key := authorityWithKey(t)
+	old := sign(t, a.Root(), key, func(c *x509.Certificate) {
+		c.DNSNames = []string{"a.test"}
+		c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-24*time.Hour)
+	})
+	_, faults := certs.Faults([]*x509.Certificate{old.cert}, certs.VerifyOptions{Roots: a.Pool()})
+	if len(faults) != 1 || faults[0].Reason != "expired" {
+		t.Errorf("found %v, want only that it expired", faults)
+	}
+}
+
+func TestDescribePresentedSaysWhatAServerShouldSendOtherwise(t *testing.T) {
+	h := newHierarchy(t)
+	pool := x509.NewCertPool()
+	pool.AddCert(h.root.cert)
+	leaf, between, root := h.leaf.cert, h.intermediate.cert, h.root.cert
+	for name, c := range map[string]struct {
+		chain    []*x509.Certificate
+		codes    []string
+		complete bool
+	}{
+		"whole":       {[]*x509.Certificate{leaf, between}, nil, true},
+		"its root":    {[]*x509.Certificate{leaf, between, root}, []string{"chain-root"}, true},
+		"disorder":    {[]*x509.Certificate{leaf, root, between}, []string{"chain-order", "chain-root"}, true},
+		"gap":         {[]*x509.Certificate{leaf}, nil, false},
+		"stray":       {[]*x509.Certificate{leaf, between, newHierarchy(t).leaf.cert}, []string{"chain-stray"}, true},
+		"an issuer's": {[]*x509.Certificate{root}, nil, true},
+	} {
+		d := certs.DescribePresented(c.chain, pool, time.Now())
+		if d.Complete != c.complete {
+			t.Errorf("%s: complete is %v", name, d.Complete)
+		}
+		wantCodes(t, d.Problems, c.codes...)
 	}
 }
 

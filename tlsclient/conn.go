@@ -2,6 +2,7 @@ package tlsclient
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"time"
@@ -27,6 +28,14 @@ type Conn struct {
 	known     KnownHost
 	learned   bool
 	greeting  []byte
+	timing    Timing
+	presented presented // set before the handshake ends
+}
+
+// presented is what a server showed of itself.
+type presented struct {
+	chain []*x509.Certificate
+	ocsp  []byte
 }
 
 // Read reads what the server sent; io.EOF is its clean end. With TLS 1.3 a
@@ -118,6 +127,30 @@ func (c *Conn) ID() string {
 	}
 	return wire.ConnectionID(cs)
 }
+
+// Timing is how long the steps of dialling took.
+type Timing struct {
+	Connect   time.Duration // to a connection: name resolution and all addresses that were tried
+	StartTLS  time.Duration // asking for TLS in plain; 0: it was not asked for
+	Handshake time.Duration // of TLS; 0 on plain connections
+}
+
+// Timing says how long dialling took.
+func (c *Conn) Timing() Timing { return c.timing }
+
+// A stopwatch measures one step after another.
+type stopwatch struct{ last time.Time }
+
+func (w *stopwatch) lap(d *time.Duration) {
+	now := time.Now()
+	*d, w.last = now.Sub(w.last), now
+}
+
+// BytesRead is how many bytes of the stream itself Read has given.
+func (c *Conn) BytesRead() int64 { return c.stream.BytesRead() }
+
+// BytesWritten is how many bytes of the stream itself were sent.
+func (c *Conn) BytesWritten() int64 { return c.stream.BytesWritten() }
 
 // Untrusted is why the server's certificate would have been refused, had the
 // Dialer not been Insecure, as an *Error; nil: it is good.

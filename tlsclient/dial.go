@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/url"
@@ -29,10 +30,14 @@ type Dialer struct {
 	// the system.
 	RootCAs *x509.CertPool
 
-	// ServerName is the name that the server's certificate must have, and that
-	// is sent to it (SNI). Empty: the host of the endpoint. It is required for
-	// TLS on Unix sockets.
+	// ServerName is the name that the server's certificate must have. Empty: the
+	// host of the endpoint. It is required for TLS on Unix sockets.
 	ServerName string
+
+	// SNI is the name that is sent to the server (RFC 6066, 3), which may choose
+	// its certificate by it; what the certificate must have stays ServerName.
+	// Empty: ServerName, unless that is an address. NoSNI: none is sent.
+	SNI string
 
 	// Pins are the SHA-256 digests of public keys (SubjectPublicKeyInfo), one of
 	// which the server's certificate must have, in full and in resumed
@@ -81,8 +86,19 @@ type Dialer struct {
 	// refuses others than these two.
 	MinVersion, MaxVersion uint16
 
-	// NextProtos are the application protocols to offer (RFC 7301).
-	NextProtos []string
+	// NextProtos are the application protocols to offer (RFC 7301). A server that
+	// chooses none of them is taken all the same, unless RequireALPN is set.
+	NextProtos  []string
+	RequireALPN bool
+
+	// CurvePreferences are the key exchange groups to offer. Their order is that
+	// of crypto/tls, hybrids first, whatever it is here. Empty: all.
+	CurvePreferences []tls.CurveID
+
+	// KeyLogWriter gets the secrets of each session, in the format of
+	// SSLKEYLOGFILE: who has them can read what was recorded of the connection.
+	// Nil: nobody does.
+	KeyLogWriter io.Writer
 
 	// StartTLS is the protocol in which the server is asked for TLS, in plain:
 	// postgres, mysql, smtp, lmtp, imap, pop3, ftp (AUTH TLS, for the control
@@ -116,7 +132,8 @@ type Dialer struct {
 	// system does both.
 	Resolver Resolver
 
-	// Sessions keeps sessions for resumption. Nil: none are resumed.
+	// Sessions keeps sessions for resumption; a SessionFile does so on disk. Nil:
+	// none are resumed.
 	Sessions tls.ClientSessionCache
 }
 
@@ -169,15 +186,61 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 	return d.dial(ctx, e)
 }
 
+// DialBare connects to a TLS endpoint as Dial does, as far as where TLS begins:
+// behind the Preamble and the words of StartTLS. What it returns is not encrypted,
+// and its TLS method returns nil: it is for those who shake hands by themselves.
+// An error is an *Error.
+func (d *Dialer) DialBare(ctx context.Context, s string) (*Conn, error) {
+	e, err := endpoint.Parse(s)
+	if err != nil {
+		return nil, &Error{Op: "dial", Endpoint: s, Reason: reason.Failed, Err: err}
+	}
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	c, err := d.reach(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	c.stream.Raw.SetLinger(d.linger())
+	return c, nil
+}
+
+func (d *Dialer) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if timeout := d.timeout(); timeout > 0 {
+		return context.WithTimeout(ctx, timeout)
+	}
+	return context.WithCancel(ctx)
+}
+
 func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
+	ctx, cancel := d.limit(ctx)
+	defer cancel()
+	c, err := d.reach(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if e.TLS() {
+		watch := stopwatch{last: time.Now()}
+		err := d.handshake(ctx, c, e)
+		if err == nil {
+			err = d.learn(ctx, c, e)
+		}
+		if err != nil {
+			c.stream.Raw.Close()
+			return nil, err
+		}
+		watch.lap(&c.timing.Handshake)
+	}
+	c.stream.Raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
+	return c, nil
+}
+
+// reach connects, and says what is to be said before TLS.
+func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	if err := d.check(e); err != nil {
 		return nil, &Error{Op: "dial", Endpoint: e.String(), Reason: reason.Failed, Err: err}
 	}
-	if timeout := d.timeout(); timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
-	}
+	watch := stopwatch{last: time.Now()}
 	nc, err := d.connect(ctx, e)
 	if err != nil {
 		why := reason.Of(err, "connect")
@@ -185,6 +248,7 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
+	watch.lap(&c.timing.Connect)
 	if d.Via != nil {
 		c.via = viaName(d.Via)
 	}
@@ -192,20 +256,11 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 		raw.Close()
 		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
 	}
-	if e.TLS() {
-		err := d.startTLS(ctx, c, e)
-		if err == nil {
-			err = d.handshake(ctx, c, e)
-		}
-		if err == nil {
-			err = d.learn(ctx, c, e)
-		}
-		if err != nil {
-			raw.Close()
-			return nil, err
-		}
+	if err := d.startTLS(ctx, c, e); err != nil {
+		raw.Close()
+		return nil, err
 	}
-	raw.SetLinger(d.linger()) // only now: the end of ctx must end a handshake at once
+	watch.lap(&c.timing.StartTLS)
 	return c, nil
 }
 
@@ -312,36 +367,24 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	if (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple) {
 		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")
 	}
-	for _, v := range []uint16{d.MinVersion, d.MaxVersion} {
-		if v != 0 && v != tls.VersionTLS12 && v != tls.VersionTLS13 {
-			return nil, &reason.Error{Reason: reason.Version, Err: fmt.Errorf("%s is not spoken: want TLS 1.2 or TLS 1.3", tls.VersionName(v))}
-		}
-	}
 	config := &tls.Config{
 		RootCAs:            d.RootCAs,
-		ServerName:         name,
+		ServerName:         d.sni(name),
 		MinVersion:         max(d.MinVersion, tls.VersionTLS12),
 		MaxVersion:         d.MaxVersion,
 		NextProtos:         d.NextProtos,
-		ClientSessionCache: d.Sessions,
+		CurvePreferences:   d.CurvePreferences,
+		KeyLogWriter:       d.KeyLogWriter,
+		ClientSessionCache: d.sessions(c, e, name),
+	}
+	if err := d.checkOffer(); err != nil {
+		return nil, err
 	}
 	if d.Source != nil {
 		config.GetClientCertificate = d.Source.ClientCertificate
 	}
-	if d.Revocation != nil || d.RequireOCSPStaple || len(d.Pins) > 0 {
-		config.VerifyConnection = d.judge
-	}
-	config.InsecureSkipVerify = d.pinsAlone() // judge verifies then
-	if d.Insecure {
-		// The verdict that crypto/tls would have given is kept for the caller.
-		config.InsecureSkipVerify = true
-		config.VerifyConnection = func(cs tls.ConnectionState) error {
-			c.untrusted = verify(&cs, d.RootCAs, name)
-			return nil
-		}
-	}
-	if d.KnownHosts != nil {
-		d.verifyKnown(c, e, config)
-	}
+	// Where crypto/tls does not verify, or not the name that counts, judge does.
+	config.InsecureSkipVerify = d.Insecure || d.pinsAlone() || d.KnownHosts != nil || config.ServerName != name
+	config.VerifyConnection = func(cs tls.ConnectionState) error { return d.judge(c, e, cs, name) }
 	return config, nil
 }

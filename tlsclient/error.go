@@ -36,6 +36,7 @@ const (
 	ReasonNotYetValid    = reason.NotYetValid    // the certificate is not valid yet
 	ReasonWrongUsage     = reason.WrongUsage     // the certificate is not for this use (a server's where a client's is wanted)
 	ReasonRevoked        = reason.Revoked        // the certificate was revoked, or nothing current says that it was not
+	ReasonNotResumed     = reason.NotResumed     // a session was to be resumed, and the handshake was a full one
 	ReasonTruncated      = reason.Truncated      // the stream ended without close_notify
 	ReasonReset          = reason.Reset          // the connection was reset
 	ReasonShutdown       = reason.Shutdown       // we ended it: Close, or the deadline of a drain
@@ -48,7 +49,7 @@ func PeerRefusedUs(alert string) Reason { return reason.PeerRefusedUs(alert) }
 
 // An Error says what was attempted, on what, and why it failed.
 type Error struct {
-	Op         string // dial, connect to, ask for TLS at, shake hands with, remember the key of, verify, read from, write to, half-close
+	Op         string // dial, connect to, ask for TLS at, shake hands with, remember the key of, resume a session with, verify, read from, write to, half-close
 	Endpoint   string
 	Reason     Reason
 	NotReached bool // there was no connection: a name that does not resolve, a refused port, a proxy that does not connect us
@@ -102,4 +103,13 @@ func bare(err error) error {
 		}
 	}
 	return err
+}
+
+// HandshakeError is the *Error of Dial for an error of a handshake that was made
+// on a connection of DialBare. err is not nil.
+func HandshakeError(endpoint string, err error) *Error {
+	if known, ok := errors.AsType[*Error](err); ok {
+		return known
+	}
+	return &Error{Op: "shake hands with", Endpoint: endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
 }

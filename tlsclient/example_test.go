@@ -2,6 +2,7 @@ package tlsclient_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
@@ -17,6 +18,15 @@ import (
 // startEcho starts an echo server on a free port, with a certificate of an
 // authority in memory that the client is to trust.
 func startEcho() (authority *certs.Authority, endpoint string, stop func()) {
+	return start(service.Echo())
+}
+
+// startGreeting is startEcho with a greeting.
+func startGreeting() (authority *certs.Authority, endpoint string, stop func()) {
+	return start(service.Greet("hello\r\n", service.Echo()))
+}
+
+func start(h tlsserver.Handler) (authority *certs.Authority, endpoint string, stop func()) {
 	authority, err := certs.NewAuthority(certs.AuthorityOptions{HostName: "localhost"})
 	if err != nil {
 		log.Fatal(err)
@@ -25,7 +35,7 @@ func startEcho() (authority *certs.Authority, endpoint string, stop func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &tlsserver.Server{Handler: service.Echo()}
+	server := &tlsserver.Server{Handler: h}
 	if err := server.SetTrust(&tlsserver.Trust{Source: source}); err != nil {
 		log.Fatal(err)
 	}
@@ -94,4 +104,31 @@ func ExampleSession() {
 	// Output:
 	// <nil>
 	// ping
+}
+
+// The client of docs/tutorial.md: it is greeted, sends a line, ends its side, and
+// reads to the server's end.
+func Example() {
+	authority, endpoint, stop := startGreeting() // the server of step 1, over TLS
+	defer stop()
+
+	dialer := &tlsclient.Dialer{RootCAs: authority.Pool()} // nil: the system's authorities
+	conn, err := dialer.Dial(context.Background(), endpoint)
+	check(err) // a *tlsclient.Error: it knows the reason in one word
+	defer conn.Close()
+	fmt.Println("connected with", tls.VersionName(conn.TLS().Version))
+	_, err = io.WriteString(conn, "world123!\r\n")
+	check(err)
+	check(conn.CloseWrite())      // socket.end()
+	said, err := io.ReadAll(conn) // 'data' … 'end'; a cut or a reset would be an error
+	fmt.Printf("%q %v\n", said, err)
+	// Output:
+	// connected with TLS 1.3
+	// "hello\r\nworld123!\r\n" <nil>
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }

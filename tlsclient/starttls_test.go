@@ -223,3 +223,40 @@ func TestStartTLSThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// Whoever shakes hands himself gets the connection as it is when TLS begins.
+func TestDialBareStopsWhereTLSBegins(t *testing.T) {
+	a := newAuthority(t)
+	config := a.config(t)
+	endpoint := smtpServer(t, "220 hi\r\n", offer, func(c net.Conn) {
+		io.WriteString(c, "220 go\r\n")
+		over := tls.Server(c, config)
+		io.Copy(over, over)
+		over.Close()
+	})
+	d := &tlsclient.Dialer{StartTLS: "smtp", Network: "tcp4"}
+	c, err := d.DialBare(t.Context(), endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.TLS() != nil || c.StartTLS() != "smtp" {
+		t.Errorf("TLS is %v, after STARTTLS in %q", c.TLS(), c.StartTLS())
+	}
+	over := tls.Client(c, &tls.Config{RootCAs: a.pool(), ServerName: "localhost"})
+	io.WriteString(over, "ping")
+	if !hear(over, "ping") {
+		t.Error("no echo came over TLS")
+	}
+	_, err = d.DialBare(t.Context(), "tcp://localhost:1")
+	if failed, ok := errors.AsType[*tlsclient.Error](err); !ok || failed.NotReached {
+		t.Errorf("a plain endpoint with StartTLS: %v", err)
+	}
+	_, err = d.DialBare(t.Context(), "nonsense://")
+	if _, ok := errors.AsType[*tlsclient.Error](err); !ok {
+		t.Errorf("no endpoint: %v", err)
+	}
+	if why := tlsclient.HandshakeError(endpoint, io.EOF); why.Reason != tlsclient.ReasonTruncated || why.Endpoint != endpoint {
+		t.Errorf("an end in the handshake is %+v", why)
+	}
+}

@@ -50,22 +50,19 @@ func (d *Dialer) knownAs(e endpoint.Endpoint) (at, name string) {
 	return net.JoinHostPort(host, e.Port), name
 }
 
-// verifyKnown makes KnownHosts the judge of a handshake, a resumed one too.
-func (d *Dialer) verifyKnown(c *Conn, e endpoint.Endpoint, config *tls.Config) {
+// judgeKnown is the verdict of KnownHosts, in full and in resumed handshakes.
+func (d *Dialer) judgeKnown(c *Conn, e endpoint.Endpoint, cs tls.ConnectionState) error {
 	at, name := d.knownAs(e)
-	config.InsecureSkipVerify = true
-	config.VerifyConnection = func(cs tls.ConnectionState) error {
-		if len(cs.PeerCertificates) == 0 {
-			return errors.New("the server presented no certificate")
-		}
-		known, err := d.KnownHosts.Find(at, name)
-		if err != nil {
-			return err
-		}
-		c.known, err = d.KnownHosts.judge(known, pin.Of(cs.PeerCertificates[0]))
-		c.learned = len(known) == 0
-		return asPin(err)
+	if len(cs.PeerCertificates) == 0 {
+		return errors.New("the server presented no certificate")
 	}
+	known, err := d.KnownHosts.Find(at, name)
+	if err != nil {
+		return err
+	}
+	c.known, err = d.KnownHosts.judge(known, pin.Of(cs.PeerCertificates[0]))
+	c.learned = len(known) == 0
+	return asPin(err)
 }
 
 // learn keeps the key of a server that was not known.

@@ -15,6 +15,7 @@ var jsonReports = map[string]any{
 	"certs show":   showReport{},
 	"certs trust":  trustReport{},
 	"certs verify": verdict{},
+	"inspect":      inspectReport{},
 	"policy test":  policyReport{},
 }
 
@@ -29,6 +30,7 @@ var jsonObjects = map[string]any{
 	"request":         certs.RequestDescription{},
 	"revocation-list": certs.RevocationListDescription{},
 	"root":            rootReport{},
+	"staple":          certs.StapleDescription{},
 }
 
 // jsonFlag belongs to commands that report something.

@@ -82,6 +82,7 @@ func newApp(std stdio) *cli.App {
 			p.configCommand(),
 			p.policyCommand(),
 			p.connectCommand(),
+			p.inspectCommand(),
 			p.certsCommand(),
 			p.demoCommand(),
 			p.versionCommand(),

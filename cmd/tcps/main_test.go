@@ -41,6 +41,7 @@ import (
 //	atmost LINES FILE                   checks the number of lines
 //	withoutterminal PROGRAM ARGUMENT…   a program: runs another one that has no terminal to ask on
 //	afterwards PROGRAM ARGUMENT…        runs it when the script is over, however that ends
+//	docstart, docrun, docfile           commands of the pages in docs/ (docs_run_test.go)
 //	[ipv6] COMMAND…                     only where the machine has ::1
 //
 // Waiting is for events; deadline bounds it where a program is at fault.
@@ -63,7 +64,7 @@ func (l leakChecked) Run() int {
 }
 
 func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){"tcps": main, "withoutterminal": withoutTerminal})
+	testscript.Main(leakChecked{m}, map[string]func(){"tcps": tcpsMain, "withoutterminal": withoutTerminal})
 }
 
 func TestScript(t *testing.T) { runScripts(t, "script") }
@@ -83,7 +84,7 @@ func runScripts(t *testing.T, folder string) {
 			"freeport": cmdFreePort, "challdns": cmdChallDNS, "pebble": cmdPebble, "rfc2136": cmdRFC2136,
 			"responder": cmdResponder, "renewnow": cmdRenewNow, "relay": cmdRelay,
 			"mode": cmdMode, "exactly": cmdExactly, "jsonlines": cmdJSONLines, "atmost": cmdAtMost,
-			"afterwards": cmdAfterwards,
+			"afterwards": cmdAfterwards, "docstart": cmdDocStart, "docrun": cmdDocRun, "docfile": cmdDocFile,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "ipv6" {

@@ -40,6 +40,7 @@ const (
 	NotYetValid       Reason = "not-yet-valid"       // the certificate is not valid yet
 	WrongUsage        Reason = "wrong-usage"         // the certificate is not for this use (a server's where a client's is wanted)
 	Revoked           Reason = "revoked"             // the certificate was revoked, or nothing current says that it was not
+	NotResumed        Reason = "not-resumed"         // a session was to be resumed, and the handshake was a full one
 	ProxyHeader       Reason = "proxy-header"        // the PROXY header is missing or malformed
 	Truncated         Reason = "truncated"           // the stream ended without close_notify
 	Reset             Reason = "reset"               // the connection was reset
@@ -77,7 +78,7 @@ func (r Reason) ExitCode() int {
 		return 0
 	case "timeout":
 		return 4
-	case NotTLS, Malformed, Version, NoSharedCipher, NoSharedGroup, ALPN, SNI:
+	case NotTLS, Malformed, Version, NoSharedCipher, NoSharedGroup, ALPN, SNI, NotResumed:
 		return 5
 	case Untrusted, WrongUsage:
 		return 6

@@ -41,6 +41,7 @@ var exitCodes = map[Reason]int{
 	NoSharedGroup:  5,
 	ALPN:           5,
 	SNI:            5,
+	NotResumed:     5,
 
 	Untrusted: 6, WrongUsage: 6,
 	Name: 7, Pin: 7,

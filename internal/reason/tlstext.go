@@ -3,6 +3,7 @@ package reason
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 )
@@ -112,4 +113,13 @@ var alertNames = map[uint8]string{
 	111: "certificate_unobtainable", 112: "unrecognized_name", 113: "bad_certificate_status_response",
 	114: "bad_certificate_hash_value", 115: "unknown_psk_identity", 116: "certificate_required",
 	120: "no_application_protocol", 121: "ech_required",
+}
+
+// AlertName is the name of a TLS alert in IANA's registry; "alert 7" where there
+// is none.
+func AlertName(number uint8) string {
+	if name := alertNames[number]; name != "" {
+		return name
+	}
+	return fmt.Sprintf("alert %d", number)
 }

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"flag"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"tcps/certs"
+)
+
+// -update writes anew what the tests compare with: golden files, and the
+// examples' code on the pages. go test ./cmd/tcps -run Golden -update.
+var update = flag.Bool("update", false, "write golden files and the code on pages instead of comparing with them")
+
+// fixedServer is always the same, but for its port, keys and times.
+func fixedServer(t *testing.T) (address, caFile string) {
+	t.Helper()
+	a, _, err := certs.OpenOrCreateAuthority(filepath.Join(t.TempDir(), "authority"), certs.AuthorityOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, err := a.Issue(certs.Request{Names: []string{"localhost"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	caFile = filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Root().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+		Certificates: []tls.Certificate{issued.Certificate}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS10,
+		CipherSuites:     []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA},
+		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.CurveP256},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { answer(c) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		serving.Wait()
+	})
+	return l.Addr().String(), caFile
+}
+
+// answer reads to the end of the connection, so that tickets are sent.
+func answer(c net.Conn) {
+	defer c.Close()
+	for b := make([]byte, 1<<10); ; {
+		if _, err := c.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+// The report of a fixed server, in JSON and in words, is what the golden files say.
+func TestInspectGolden(t *testing.T) {
+	address, ca := fixedServer(t)
+	for file, flags := range map[string][]string{"inspect.json": {"--json"}, "inspect.txt": nil} {
+		var out, errs bytes.Buffer
+		args := append([]string{"inspect", "--ca", ca, "--name", "localhost", "--state", t.TempDir(), address}, flags...)
+		if code := run(t.Context(), args, stdio{strings.NewReader(""), &out, &errs}); code != 0 || errs.Len() > 0 {
+			t.Fatalf("%q: exit status %d, %s", args, code, errs.String())
+		}
+		got := settled(t, out.Bytes())
+		path := filepath.Join("testdata", "golden", file)
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+	}
+}
+
+// settled is a report without what differs from run to run, and with the suites of
+// TLS 1.3 in one order: servers choose by what their processor is good at.
+func settled(t *testing.T, report []byte) string {
+	t.Helper()
+	if report[0] == '{' {
+		report = withSuitesSorted(t, report)
+	}
+	for _, r := range []struct{ pattern, with string }{
+		{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`, "TIME"},
+		{`until \d{4}-\d\d-\d\d`, "until DAY"},
+		{`127\.0\.0\.1:\d+`, "127.0.0.1:PORT"},
+		{`[0-9A-F]{64}`, "DIGEST"},
+		{`"serial": "[0-9a-f]+"`, `"serial": "NUMBER"`},
+		{`"pin": "[^"]+"`, `"pin": "PIN"`},
+		{`tcps \S+ \d{4} [0-9a-f]{8}(,OU=\S+,O=tcps local authority)?`, "AUTHORITY"},
+		{` +TLS 1\.3   TLS_\S+ +fine\n`, ""},
+	} {
+		report = regexp.MustCompile(r.pattern).ReplaceAll(report, []byte(r.with))
+	}
+	return string(report)
+}
+
+func withSuitesSorted(t *testing.T, report []byte) []byte {
+	var r inspectReport
+	if err := json.Unmarshal(report, &r); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range r.Versions {
+		slices.SortFunc(v.Suites, func(a, b inspectSuite) int { return cmp.Compare(a.ID, b.ID) })
+	}
+	var out bytes.Buffer
+	p := &program{stdio: stdio{out: &out}}
+	if err := p.printJSON(r); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}

@@ -1,0 +1,6 @@
+package tlsclient
+
+import "io/fs"
+
+// checkPrivate has nothing to look at: the mode says nothing here.
+func checkPrivate(fs.FileInfo) error { return nil }
