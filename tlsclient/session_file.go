@@ -27,12 +27,13 @@ import (
 // server's.
 //
 // A session is offered only to the endpoint that it was made with, by a Dialer
-// that asks for the same name, has the same SNI, StartTLS, Pins, Insecure,
-// use of KnownHosts and Binding, and would accept the server's certificate now: it is verified anew,
-// against the roots, pins and revocation of now, before the session is offered
-// and when it has been resumed. A file that is damaged, somebody else's, open to others or
-// of another build is not used: the handshake is a full one, Warn is told, and a
-// new session takes its place. What is no session file at all is left as it is.
+// that asks for the same name, has the same SNI, StartTLS, Pins, Insecure, use of
+// KnownHosts and Binding, and would accept the server's certificate now: it is
+// verified anew, against the roots, pins and revocation of now, before the session
+// is offered and when it has been resumed. A file that is damaged, somebody
+// else's, open to others or of another build is not used: the handshake is a full
+// one, Warn is told, and a new session takes its place. What is no session file at
+// all is left as it is.
 type SessionFile struct {
 	Path string
 

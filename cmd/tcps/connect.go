@@ -26,10 +26,17 @@ Examples:
   tcps connect localhost:8120
   tcps connect --ca ca.pem --cert client.pem --key client.key db.internal:8443
   tcps connect --send ping --expect pong --timeout 5s localhost:8120
-  tcps connect --json db.internal:8443 | jq .tls.group
-  tcps connect --resume --groups X25519MLKEM768 --min 1.3 db.internal:8443
   tcps connect --starttls smtp mx.example.org:25
   tcps connect --starttls xmpp --name example.org xmpp.example.org:5222
+  tcps connect --json db.internal:8443 | jq .tls.group
+  tcps connect --resume --groups X25519MLKEM768 --min 1.3 db.internal:8443
+
+--starttls asks a server that begins in plain for TLS, in its protocol. Nothing of
+what is said before TLS comes on standard output: the greeting is shown with what
+was negotiated. After it most servers wait for a command (EHLO, CAPABILITY, a new
+stream …), and hang up at the end of input: --on-eof keep waits for their answers
+then. Of ftp it is the control connection. A server that goes on in plain after it
+has agreed to TLS is refused: what it sends may be anybody's.
 
 On a terminal, lines are edited: the arrow keys bring back earlier ones, which
 are kept in memory only, Ctrl+D ends our side, and what the server says is
@@ -40,13 +47,6 @@ authorities and certificate of ours only. Its file and that of --keylog hold
 secrets: nobody else may read or write them. --json shakes hands, reports and
 ends; with --send or --expect it does that first. It prints no data, and reads
 no input.
-
---starttls asks a server that begins in plain for TLS, in its protocol. Nothing of
-what is said before TLS comes on standard output: the greeting is shown with what
-was negotiated. After it most servers wait for a command (EHLO, CAPABILITY, a new
-stream …), and hang up at the end of input: --on-eof keep waits for their answers
-then. Of ftp it is the control connection. A server that goes on in plain after it
-has agreed to TLS is refused: what it sends may be anybody's.
 
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
 4 timeout, 5 TLS not agreed on (or with --resume: not resumed), 6 not trusted,

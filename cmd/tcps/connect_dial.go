@@ -33,12 +33,12 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		return nil, err
 	}
 	if !target.TLS() {
-		for _, flag := range append([]string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"}, keyFlagNames...) {
+		for _, flag := range slices.Concat([]string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"}, keyFlagNames, flagNames(connectTLSFlags())) {
 			if c.IsSet(flag) {
-				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there are no certificates on a plain connection", flag, target)
+				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there is no TLS on a plain connection", flag, target)
 			}
 		}
-		return d, refuseTLSFlags(c, target)
+		return d, nil
 	}
 	if err := dialKeys(c, d); err != nil {
 		return nil, err

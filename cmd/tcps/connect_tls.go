@@ -16,7 +16,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"tcps/internal/endpoint"
 	"tcps/tlsclient"
 )
 
@@ -33,16 +32,6 @@ func connectTLSFlags() []cli.Flag {
 		boolFlag("TLS", "resume", "connect twice, and fail unless the second connection resumes the session of the first"),
 		stringFlag("TLS", "keylog", "", "`FILE` to append the secrets of the session to: who has them can read what was recorded (the environment's SSLKEYLOGFILE is not read)"),
 	}
-}
-
-// refuseTLSFlags is for plain connections.
-func refuseTLSFlags(c *cli.Context, target endpoint.Endpoint) error {
-	for _, flag := range flagNames(connectTLSFlags()) {
-		if c.IsSet(flag) {
-			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there is no TLS on a plain connection", flag, target)
-		}
-	}
-	return nil
 }
 
 // dialTLS sets what is negotiated. It comes after the trust, which a session is
@@ -201,7 +190,7 @@ func connectTLSHints(c *cli.Context, reason tlsclient.Reason) []string {
 		return []string{"usual causes: tickets are switched off, or several servers behind one name have no ticket key in common"}
 	case reason == tlsclient.ReasonSNI:
 		return []string{"the server wants another name: --sni NAME sends one, --name NAME is the one that is verified"}
-	case reason == tlsclient.PeerRefusedUs("handshake_failure") && c.IsSet("groups"):
+	case reason == tlsclient.ReasonNoSharedCipher && c.IsSet("groups"):
 		return []string{"the server may have none of --groups: leave it out to offer all"}
 	case reason == tlsclient.ReasonVersion && (c.IsSet("min") || c.IsSet("max")):
 		return []string{"the server speaks no version between --min and --max"}

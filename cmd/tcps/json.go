@@ -17,6 +17,7 @@ var jsonReports = map[string]any{
 	"certs verify": verdict{},
 	"connect":      connectReport{},
 	"inspect":      inspectReport{},
+	"policy test":  policyReport{},
 }
 
 // jsonObjects are types that occur in several reports, or are large: docs/json.md
