@@ -29,7 +29,9 @@ type Conn struct {
 	learned   bool
 	greeting  []byte
 	timing    Timing
-	presented presented // set before the handshake ends
+	presented presented     // set before the handshake ends
+	kept      chan struct{} // closed once a SessionFile has got the session; nil: there is none
+	endsRead  bool          // a session that is kept ends the Read under way; set by who reads
 }
 
 // presented is what a server showed of itself.

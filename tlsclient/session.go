@@ -71,6 +71,13 @@ func (s *Session) Run(ctx context.Context) error {
 	go func() { sent <- s.send() }()
 	go func() { received <- s.receive() }()
 	err := s.wait(ctx, sent, received)
+	switch {
+	case err != nil:
+	case len(s.Expect) > 0: // receive has returned
+		s.Conn.awaitTicket(true)
+	case s.OnEOF == EOFExit:
+		s.Conn.awaitTicket(false)
+	}
 	if err != nil || len(s.Expect) > 0 {
 		s.Conn.Abort() // there is nothing more to wait for
 	}

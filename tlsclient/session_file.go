@@ -58,6 +58,7 @@ type sessionBinder interface {
 }
 
 func (f *SessionFile) bind(d *Dialer, c *Conn, e endpoint.Endpoint, name string) tls.ClientSessionCache {
+	c.kept = make(chan struct{})
 	return &boundSession{file: f, dialer: d, conn: c, endpoint: e, name: name, binding: d.bindingOf(e, name, f.Binding)}
 }
 
@@ -234,6 +235,51 @@ func (b *boundSession) Put(_ string, state *tls.ClientSessionState) {
 	}
 	if err := b.write(state); err != nil {
 		b.warn("the session was not kept: %v", err)
+	}
+	select {
+	case <-b.conn.kept: // a server may send several tickets
+	default:
+		close(b.conn.kept)
+	}
+	if b.conn.endsRead {
+		b.conn.SetReadDeadline(time.Unix(1, 0)) // we are within it
+	}
+}
+
+// ticketGrace is how long a Session that could end waits for a ticket to keep: a
+// server may send it after what it has to say.
+const ticketGrace = 250 * time.Millisecond
+
+// awaitTicket waits for the session that a file is to keep. Who reads from the
+// connection meanwhile is this function, if reading is set, or somebody else.
+func (c *Conn) awaitTicket(reading bool) {
+	if c.kept == nil || c.stream.TLS.ConnectionState().Version < tls.VersionTLS13 { // where it is part of the handshake
+		return
+	}
+	if reading {
+		c.SetReadDeadline(time.Now().Add(ticketGrace))
+		c.endsRead = true
+		c.readUntilKept()
+		return
+	}
+	over := time.NewTimer(ticketGrace)
+	defer over.Stop()
+	select {
+	case <-c.kept:
+	case <-over.C:
+	}
+}
+
+func (c *Conn) readUntilKept() {
+	for buf := make([]byte, bufferSize); ; {
+		select {
+		case <-c.kept:
+			return
+		default:
+		}
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
 	}
 }
 

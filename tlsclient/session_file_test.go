@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -484,5 +485,26 @@ func TestASessionWithAKnownServerIsKept(t *testing.T) {
 		verified := &tlsclient.Dialer{RootCAs: newAuthority(t).pool(), MaxVersion: version, Sessions: k.SessionFile}
 		_, err := verified.Dial(t.Context(), endpoint)
 		wantFailure(t, err, "untrusted", 6, "shake hands with "+endpoint)
+	})
+}
+
+// A session that ends at once still keeps what comes after the handshake.
+func TestAShortTalkKeepsItsSession(t *testing.T) {
+	a := newAuthority(t)
+	versions(t, func(t *testing.T, version uint16) {
+		endpoint := "tcps://" + serveTLS(t, a.config(t), greet)
+		for _, talk := range []*tlsclient.Session{
+			{In: strings.NewReader(""), OnEOF: tlsclient.EOFExit},
+			{Expect: []byte("hello")},
+		} {
+			k := newKeeper(t, "")
+			d := &tlsclient.Dialer{RootCAs: a.pool(), MaxVersion: version, Sessions: k.SessionFile}
+			conn, err := d.Dial(t.Context(), endpoint)
+			talk.Conn, talk.Out = closed(t, conn, err), io.Discard
+			if err := talk.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantResumed(t, true, d, endpoint)
+		}
 	})
 }
