@@ -333,7 +333,7 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 	if err != nil {
 		return fail(err)
 	}
-	c.stream.TLS = tls.Client(d.transport(c), config)
+	c.stream.TLS = tls.Client(c.stream.Below(), config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
 		if isOurs(err) {
 			c.stream.Raw.SetLinger(alertLinger)

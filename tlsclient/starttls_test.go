@@ -137,6 +137,26 @@ func TestWhatAServerSendsInPlainBehindItsAnswerEndsTheConnection(t *testing.T) {
 	}
 }
 
+// Who shakes hands by themselves are told the same.
+func TestWhoDialsBareIsToldOfWhatComesInPlain(t *testing.T) {
+	endpoint := smtpServer(t, "220 hi\r\n", offer, func(c net.Conn) {
+		io.WriteString(c, "220 go\r\n")
+		c.Read(make([]byte, 1))
+		io.WriteString(c, "250 injected\r\n")
+		io.Copy(io.Discard, c)
+	})
+	c, err := (&tlsclient.Dialer{StartTLS: "smtp", Network: "tcp4"}).DialBare(t.Context(), endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	err = tls.Client(c, &tls.Config{ServerName: "localhost"}).Handshake()
+	failed, ok := errors.AsType[*tlsclient.Error](err)
+	if !ok || failed.Reason != tlsclient.ReasonNotTLS || !strings.Contains(err.Error(), `goes on in plain, with "250 injected\r\n"`) {
+		t.Errorf("got %v, want not-tls", err)
+	}
+}
+
 // Somebody in between who agrees in the server's place leaves the server's own
 // agreement in plain.
 func TestAnAgreementThatComesTwiceIsAnInjection(t *testing.T) {
