@@ -16,7 +16,8 @@ func (d *Dialer) checkStartTLS(e endpoint.Endpoint) error {
 	return starttls.CheckClient(d.StartTLS)
 }
 
-const opStartTLS = "ask for TLS at"
+// OpStartTLS is the Op of an Error in the words of StartTLS, before TLS began.
+const OpStartTLS = "ask for TLS at"
 
 // startTLS asks the server for TLS in its own protocol.
 func (d *Dialer) startTLS(ctx context.Context, c *Conn, e endpoint.Endpoint) error {
@@ -30,7 +31,7 @@ func (d *Dialer) startTLS(ctx context.Context, c *Conn, e endpoint.Endpoint) err
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return &Error{Op: opStartTLS, Endpoint: c.endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
+		return &Error{Op: OpStartTLS, Endpoint: c.endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
 	}
 	c.startTLS, c.greeting = d.StartTLS, greeting
 	c.stream.Under = &upgraded{Conn: c.stream.Raw, injected: dialogue.Injected}
@@ -40,7 +41,7 @@ func (d *Dialer) startTLS(ctx context.Context, c *Conn, e endpoint.Endpoint) err
 // opOf is what was being done when a handshake went wrong.
 func opOf(err error) string {
 	if _, ok := errors.AsType[*starttls.Injection](err); ok {
-		return opStartTLS
+		return OpStartTLS
 	}
 	return "shake hands with"
 }
