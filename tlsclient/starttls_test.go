@@ -240,13 +240,23 @@ func TestDialBareStopsWhereTLSBegins(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if c.TLS() != nil || c.StartTLS() != "smtp" {
-		t.Errorf("TLS is %v, after STARTTLS in %q", c.TLS(), c.StartTLS())
-	}
 	over := tls.Client(c, &tls.Config{RootCAs: a.pool(), ServerName: "localhost"})
 	io.WriteString(over, "ping")
 	if !hear(over, "ping") {
 		t.Error("no echo came over TLS")
+	}
+	attacked := smtpServer(t, "220 hi\r\n", offer, func(c net.Conn) {
+		io.WriteString(c, "220 go\r\n250 injected\r\n")
+		io.Copy(io.Discard, c)
+	})
+	if c, err = d.DialBare(t.Context(), attacked); err == nil {
+		defer c.Close()
+		if err = tls.Client(c, &tls.Config{RootCAs: a.pool(), ServerName: "localhost"}).Handshake(); err != nil {
+			err = tlsclient.HandshakeError(attacked, err)
+		}
+	}
+	if failed, ok := errors.AsType[*tlsclient.Error](err); !ok || failed.Reason != tlsclient.ReasonNotTLS || failed.Op != "ask for TLS at" {
+		t.Errorf("words behind the answer to STARTTLS: %v", err)
 	}
 	_, err = d.DialBare(t.Context(), "tcp://localhost:1")
 	if failed, ok := errors.AsType[*tlsclient.Error](err); !ok || failed.NotReached {
