@@ -260,7 +260,9 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 		raw.Close()
 		return nil, err
 	}
-	watch.lap(&c.timing.StartTLS)
+	if d.StartTLS != "" {
+		watch.lap(&c.timing.StartTLS)
+	}
 	return c, nil
 }
 

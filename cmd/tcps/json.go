@@ -15,6 +15,7 @@ var jsonReports = map[string]any{
 	"certs show":   showReport{},
 	"certs trust":  trustReport{},
 	"certs verify": verdict{},
+	"connect":      connectReport{},
 	"inspect":      inspectReport{},
 	"policy test":  policyReport{},
 }

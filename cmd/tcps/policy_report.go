@@ -54,7 +54,7 @@ type policyAddress struct {
 func (t *tested) report(c *cli.Context, v tlsserver.Visitor) (*policyReport, error) {
 	r := &policyReport{Version: 1, ServerName: terminal.Printable(v.ServerName), Service: terminal.Printable(t.service)}
 	var err error
-	if r.Address, err = addressOf(c.String("address"), t.server.ProxyProtocol); err != nil {
+	if r.Address, err = policyAddressOf(c.String("address"), t.server.ProxyProtocol); err != nil {
 		return nil, err
 	}
 	if t.server.StrictSNI && v.ServerName != "" {
@@ -113,8 +113,8 @@ func (t *tested) vouches(names []string) bool {
 	return len(t.trust.clientCAs) > 0
 }
 
-// addressOf says what is done with connections from an address; nil: none is given.
-func addressOf(text string, p *tlsserver.ProxyProtocol) (*policyAddress, error) {
+// policyAddressOf says what is done with connections from an address; nil: none is given.
+func policyAddressOf(text string, p *tlsserver.ProxyProtocol) (*policyAddress, error) {
 	if text == "" {
 		return nil, nil
 	}
