@@ -244,8 +244,7 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 	watch := stopwatch{last: time.Now()}
 	nc, err := d.connect(ctx, e)
 	if err != nil {
-		why := reason.Of(err, "connect")
-		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
+		return nil, notConnected(e, err)
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
@@ -263,6 +262,13 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 	}
 	watch.lap(&c.timing.StartTLS)
 	return c, nil
+}
+
+// notConnected is what went wrong before there was a connection to the server. A
+// proxy that refuses who we are has been reached, and is a peer.
+func notConnected(e endpoint.Endpoint, err error) *Error {
+	why := reason.Of(err, "connect")
+	return &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
 }
 
 // check refuses what cannot be, before anybody is dialled.
@@ -336,10 +342,11 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 	}
 	c.stream.TLS = tls.Client(d.transport(c), config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
-		_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
-		_, judged := errors.AsType[*reason.Error](err)
-		if unverified || judged {
+		if isOurs(err) {
 			c.stream.Raw.SetLinger(alertLinger)
+		}
+		if c.stream.TLS.ConnectionState().Version == 0 { // there was no ServerHello
+			err = refusedHello(err)
 		}
 		return fail(err)
 	}

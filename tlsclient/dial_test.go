@@ -97,6 +97,12 @@ func TestEachFailureOfTheHandshakeHasItsReason(t *testing.T) {
 		{"not yet valid", trusted(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }), "not-yet-valid", 8},
 		{"a client's", trusted(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), "wrong-usage", 6},
 		{"TLS 1.1", configured(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), "version", 5},
+		{"old suites", configured(func(c *tls.Config) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_RSA_WITH_AES_128_CBC_SHA}
+		}), "no-shared-cipher", 5},
+		{"no group", configured(func(c *tls.Config) {
+			c.MaxVersion, c.CurvePreferences = tls.VersionTLS12, []tls.CurveID{tls.X25519MLKEM768}
+		}), "no-shared-cipher", 5},
 		{"other ALPN", configured(func(c *tls.Config) { c.NextProtos = []string{"theirs"} }), "alpn", 5},
 		{"no such name", configured(func(c *tls.Config) {
 			c.Certificates = nil
@@ -272,4 +278,23 @@ func TestTheTimeoutDoesNotReachIntoTheConnection(t *testing.T) {
 	<-time.After(time.Until(start.Add(2100 * time.Millisecond)))
 	close(say)
 	wantGreeting(t, c)
+}
+
+// What a preamble says is wrong ends dialling, before anything is sent.
+func TestAPreambleThatFails(t *testing.T) {
+	heard := make(chan string, 1)
+	address := serve(t, func(c net.Conn) {
+		b, _ := io.ReadAll(c)
+		heard <- string(b)
+	})
+	cause := errors.New("nothing to say")
+	d := &tlsclient.Dialer{Preamble: func(net.Addr, net.Addr) ([]byte, error) { return []byte("x"), cause }}
+	_, err := d.Dial(t.Context(), "tcps://"+address)
+	wantFailure(t, err, "failed", 1, "write to tcps://"+address)
+	if !errors.Is(err, cause) {
+		t.Errorf("%v does not wrap its cause", err)
+	}
+	if got := <-heard; got != "" {
+		t.Errorf("the server heard %q", got)
+	}
 }

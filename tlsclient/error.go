@@ -2,6 +2,7 @@ package tlsclient
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 
 	"tcps/internal/reason"
+	"tcps/internal/starttls"
 	"tcps/internal/terminal"
 )
 
@@ -77,6 +79,27 @@ func whyNoHandshake(err error) Reason {
 		return reason.Truncated
 	}
 	return reason.Of(err, "handshake")
+}
+
+// refusedHello says what an alert is about that comes in place of a server's
+// hello. It is not about us: the server has not asked who we are.
+func refusedHello(err error) error {
+	switch reason.Of(err, "") {
+	case PeerRefusedUs("handshake_failure"), PeerRefusedUs("insufficient_security"):
+		return &reason.Error{
+			Reason: reason.NoSharedCipher,
+			Err:    fmt.Errorf("the server finds no cipher suite, group or signature algorithm in common with us: %w", err),
+		}
+	}
+	return err
+}
+
+// isOurs is whether it is we who refuse the server, by an alert.
+func isOurs(err error) bool {
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+	_, judged := errors.AsType[*reason.Error](err)
+	_, injected := errors.AsType[*starttls.Injection](err)
+	return unverified || judged && !injected
 }
 
 // errTimedOut matches context.DeadlineExceeded, and is a shorter sentence.

@@ -51,7 +51,7 @@ func readFile(path string) (*configFile, error) {
 	return f, nil
 }
 
-const fileExample = "for instance: services: [{listen: 'tcps://:8443', forward: 'tcp://127.0.0.1:5432'}]"
+const fileExample = "for instance: services: [{listen: tcps://:8443, forward: tcp://127.0.0.1:5432}]"
 
 func (f *configFile) readTop(field settings.Field) error {
 	v := field.Value

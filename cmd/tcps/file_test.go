@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -169,5 +170,43 @@ func TestPathsAreKnown(t *testing.T) {
 	}
 	for name := range paths {
 		t.Errorf("--%s is taken for a path: if it is one, name it in this test", name)
+	}
+}
+
+// What stands on a page as a file can be read, but for the files that it names.
+func TestFilesOnPagesAreUnderstood(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range append(pages, filepath.Join("..", "..", "README.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range strings.Split(string(text), "```yaml\n")[1:] {
+			block, _, _ := strings.Cut(part, "```")
+			found++
+			t.Run(fmt.Sprintf("%s_%d", filepath.Base(page), found), func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "tcps.yaml")
+				if err := os.WriteFile(path, []byte(block), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				p := testProgram()
+				specs, connections, err := p.readAll(path, nil)
+				if err != nil || len(specs)+len(connections) == 0 {
+					t.Fatalf("%d services, %d connections, %v", len(specs), len(connections), err)
+				}
+				for _, s := range specs {
+					if _, err := contextOf(t.Context(), s.command, s.line()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	if found < 2 {
+		t.Errorf("%d files on pages", found)
 	}
 }

@@ -16,6 +16,7 @@ var jsonReports = map[string]any{
 	"certs trust":  trustReport{},
 	"certs verify": verdict{},
 	"inspect":      inspectReport{},
+	"policy test":  policyReport{},
 }
 
 // jsonObjects are types that occur in several reports, or are large: docs/json.md

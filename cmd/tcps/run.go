@@ -26,7 +26,7 @@ several times takes a list, and paths are relative to the file.
       cert: server.pem
       client-ca: clients.pem
       allow-cn: [billing, reports]
-    - listen: [tcps://:8120, 'unix:///run/tcps/room.sock?mode=0660']
+    - listen: [tcps://:8120, unix:///run/tcps/room.sock?mode=0660]
       service: broadcast
       acme: [room.example.org]
     - name: uptime
@@ -50,7 +50,7 @@ its old connections drain. A file with a mistake changes nothing.
 Connections that "tcps connect --config FILE NAME" makes may stand there too:
 
   connections:
-    db: {endpoint: 'db.example.org:8443', ca: ca.pem, cert: me.pem}
+    db: {endpoint: db.example.org:8443, ca: ca.pem, cert: me.pem}
 `
 
 // runFlags are said of all services, and go before the file.

@@ -97,7 +97,7 @@ func (p *program) readWhat(s *spec, f *configFile, v *settings.Value) error {
 		if len(found) > 1 {
 			at, text = found[1].At, "a service has one of the keys service, exec and forward, and not several"
 		}
-		return misuse("service: echo, forward: 'tcp://127.0.0.1:5432' or exec: [cat], for instance", "%s: %s", at, text)
+		return misuse("service: echo, forward: tcp://127.0.0.1:5432 or exec: [cat], for instance", "%s: %s", at, text)
 	}
 	values, err := found[0].Value.Texts()
 	if err != nil {
