@@ -17,7 +17,8 @@ func (d *Dialer) checkStartTLS(e endpoint.Endpoint) error {
 	return starttls.CheckClient(d.StartTLS)
 }
 
-const opStartTLS = "ask for TLS at"
+// OpStartTLS is the Op of an Error in the words of StartTLS, before TLS began.
+const OpStartTLS = "ask for TLS at"
 
 // startTLS asks the server for TLS in its own protocol.
 func (d *Dialer) startTLS(ctx context.Context, c *Conn, e endpoint.Endpoint) error {
@@ -31,7 +32,7 @@ func (d *Dialer) startTLS(ctx context.Context, c *Conn, e endpoint.Endpoint) err
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return &Error{Op: opStartTLS, Endpoint: c.endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
+		return &Error{Op: OpStartTLS, Endpoint: c.endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
 	}
 	c.startTLS, c.greeting = d.StartTLS, greeting
 	return nil
@@ -48,7 +49,7 @@ func (d *Dialer) transport(c *Conn) net.Conn {
 // opOf is what was being done when a handshake went wrong.
 func opOf(err error) string {
 	if _, ok := errors.AsType[*starttls.Injection](err); ok {
-		return opStartTLS
+		return OpStartTLS
 	}
 	return "shake hands with"
 }

@@ -63,7 +63,7 @@ func connectHints(c *cli.Context, err error) []string {
 	if !ok {
 		return nil
 	}
-	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err), connectTLSHints(c, failed.Reason)} {
+	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err), startTLSHints(c, failed), connectTLSHints(c, failed.Reason)} {
 		if hints != nil {
 			return hints
 		}
@@ -80,9 +80,6 @@ func connectHints(c *cli.Context, err error) []string {
 	case tlsclient.ReasonRevoked:
 		return revocationHints(c, err)
 	case tlsclient.ReasonNotTLS:
-		if c.String("starttls") != "" {
-			return startTLSHints(c, err)
-		}
 		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
 	case tlsclient.PeerRefusedUs("certificate_required"), tlsclient.PeerRefusedUs("handshake_failure"):
 		if len(list(c, "cert")) > 0 {

@@ -54,12 +54,20 @@ func describeStartTLS(w io.Writer, conn *tlsclient.Conn) {
 }
 
 // startTLSHints are for a server that did not go over to TLS.
-func startTLSHints(c *cli.Context, err error) []string {
-	if _, ok := errors.AsType[*starttls.Injection](err); ok {
-		return []string{"nothing of it was taken; if it comes again from another network, the server is at fault, else somebody in between"}
-	}
-	if _, ok := errors.AsType[*starttls.Refusal](err); ok {
+func startTLSHints(c *cli.Context, failed *tlsclient.Error) []string {
+	if failed.Op != tlsclient.OpStartTLS {
 		return nil
 	}
-	return []string{fmt.Sprintf("is that a port on which %s begins in plain? One on which TLS begins at once wants no --starttls", c.String("starttls"))}
+	if _, ok := errors.AsType[*starttls.Injection](failed); ok {
+		return []string{"nothing of it was taken; if it comes again from another network, the server is at fault, else somebody in between"}
+	}
+	if _, ok := errors.AsType[*starttls.Refusal](failed); ok {
+		return nil
+	}
+	protocol := c.String("starttls")
+	hints := []string{fmt.Sprintf("is that a port on which %s begins in plain? One on which TLS begins at once wants no --starttls", protocol)}
+	if protocol == "irc" && failed.Timeout() {
+		hints = append(hints, "some servers without TLS pass over the question")
+	}
+	return hints
 }
