@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -144,13 +143,27 @@ func rootsToBind(c *cli.Context) ([]*x509.Certificate, error) {
 // A keyLog appends to a file; it is opened for each line, and so never left open.
 type keyLog string
 
-func (k keyLog) Write(line []byte) (int, error) {
+func (k keyLog) Write(line []byte) (n int, err error) {
 	f, err := os.OpenFile(string(k), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		return 0, err
+		return 0, bareFileError(err)
 	}
-	n, err := f.Write(line)
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		err = checkOurs(info)
+	}
+	if err == nil {
+		n, err = f.Write(line)
+	}
 	return n, errors.Join(err, f.Close())
+}
+
+// bareFileError leaves the path out.
+func bareFileError(err error) error {
+	if cause, ok := errors.AsType[*fs.PathError](err); ok {
+		return cause.Err
+	}
+	return err
 }
 
 // keyLogOf makes the file, and says loudly what it is.
@@ -159,15 +172,8 @@ func (p *program) keyLogOf(c *cli.Context) (io.Writer, error) {
 	if path == "" {
 		return nil, nil
 	}
-	info, err := os.Stat(path)
-	if err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, failure(fmt.Errorf("write the key log %q: it is open to others (mode %04o)", path, info.Mode().Perm()), "chmod 600 closes it")
-	}
 	if _, err := keyLog(path).Write(nil); err != nil {
-		if cause, ok := errors.AsType[*fs.PathError](err); ok {
-			err = cause.Err
-		}
-		return nil, failure(fmt.Errorf("write the key log %q: %w", path, err), "name a file that can be written: --keylog FILE")
+		return nil, failure(fmt.Errorf("write the key log %q: %w", path, err), "name a file that only you can read and write: --keylog FILE")
 	}
 	fmt.Fprintf(p.err, "tcps: warning: --keylog writes the secrets of this session to %q: whoever reads that file can read all that was said\n", path)
 	return keyLog(path), nil

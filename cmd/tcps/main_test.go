@@ -44,6 +44,7 @@ import (
 //	afterwards PROGRAM ARGUMENT…        runs it when the script is over, however that ends
 //	docstart, docrun, docfile           commands of the pages in docs/ (docs_run_test.go)
 //	[ipv6] COMMAND…                     only where the machine has ::1
+//	[root] COMMAND…                     only where the tests are root's
 //
 // Waiting is for events; deadline bounds it where a program is at fault.
 const deadline = 45 * time.Second
@@ -88,10 +89,13 @@ func runScripts(t *testing.T, folder string) {
 			"afterwards": cmdAfterwards, "docstart": cmdDocStart, "docrun": cmdDocRun, "docfile": cmdDocFile,
 		},
 		Condition: func(name string) (bool, error) {
-			if name != "ipv6" {
-				return false, fmt.Errorf("unknown condition %q", name)
+			switch name {
+			case "ipv6":
+				return hasIPv6(), nil
+			case "root":
+				return os.Geteuid() == 0, nil
 			}
-			return hasIPv6(), nil
+			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
