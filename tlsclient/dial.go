@@ -187,10 +187,11 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 }
 
 // DialBare connects to a TLS endpoint as Dial does, as far as where TLS begins:
-// behind the Preamble and the words of StartTLS. What it returns is not encrypted,
-// and its TLS method returns nil: it is for those who shake hands by themselves.
-// An error is an *Error.
-func (d *Dialer) DialBare(ctx context.Context, s string) (*Conn, error) {
+// behind the Preamble and the words of StartTLS. What it returns is not encrypted:
+// it is for those who shake hands by themselves. What comes in plain where TLS has
+// to begin after StartTLS is an error of its methods. HandshakeError makes an
+// *Error of those; that of DialBare is one.
+func (d *Dialer) DialBare(ctx context.Context, s string) (net.Conn, error) {
 	e, err := endpoint.Parse(s)
 	if err != nil {
 		return nil, &Error{Op: "dial", Endpoint: s, Reason: reason.Failed, Err: err}
@@ -202,7 +203,7 @@ func (d *Dialer) DialBare(ctx context.Context, s string) (*Conn, error) {
 		return nil, err
 	}
 	c.stream.Raw.SetLinger(d.linger())
-	return c, nil
+	return d.transport(c), nil
 }
 
 func (d *Dialer) limit(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -243,8 +244,7 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 	watch := stopwatch{last: time.Now()}
 	nc, err := d.connect(ctx, e)
 	if err != nil {
-		why := reason.Of(err, "connect")
-		return nil, &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
+		return nil, notConnected(e, err)
 	}
 	raw := wire.NewConn(nc)
 	c := &Conn{stream: wire.Stream{Raw: raw}, endpoint: e.String()}
@@ -260,8 +260,17 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 		raw.Close()
 		return nil, err
 	}
-	watch.lap(&c.timing.StartTLS)
+	if d.StartTLS != "" {
+		watch.lap(&c.timing.StartTLS)
+	}
 	return c, nil
+}
+
+// notConnected is what went wrong before there was a connection to the server. A
+// proxy that refuses who we are has been reached, and is a peer.
+func notConnected(e endpoint.Endpoint, err error) *Error {
+	why := reason.Of(err, "connect")
+	return &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
 }
 
 // check refuses what cannot be, before anybody is dialled.
@@ -333,7 +342,7 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 	if err != nil {
 		return fail(err)
 	}
-	c.stream.TLS = tls.Client(c.stream.Below(), config)
+	c.stream.TLS = tls.Client(d.transport(c), config)
 	if err := c.stream.TLS.HandshakeContext(ctx); err != nil {
 		if isOurs(err) {
 			c.stream.Raw.SetLinger(alertLinger)

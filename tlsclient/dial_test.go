@@ -279,3 +279,22 @@ func TestTheTimeoutDoesNotReachIntoTheConnection(t *testing.T) {
 	close(say)
 	wantGreeting(t, c)
 }
+
+// What a preamble says is wrong ends dialling, before anything is sent.
+func TestAPreambleThatFails(t *testing.T) {
+	heard := make(chan string, 1)
+	address := serve(t, func(c net.Conn) {
+		b, _ := io.ReadAll(c)
+		heard <- string(b)
+	})
+	cause := errors.New("nothing to say")
+	d := &tlsclient.Dialer{Preamble: func(net.Addr, net.Addr) ([]byte, error) { return []byte("x"), cause }}
+	_, err := d.Dial(t.Context(), "tcps://"+address)
+	wantFailure(t, err, "failed", 1, "write to tcps://"+address)
+	if !errors.Is(err, cause) {
+		t.Errorf("%v does not wrap its cause", err)
+	}
+	if got := <-heard; got != "" {
+		t.Errorf("the server heard %q", got)
+	}
+}

@@ -53,6 +53,7 @@ func PeerRefusedUs(alert string) Reason { return reason.PeerRefusedUs(alert) }
 type Error struct {
 	Op         string // dial, connect to, ask for TLS at, shake hands with, remember the key of, resume a session with, verify, read from, write to, half-close
 	Endpoint   string
+	Via        string // the proxy through which a connection was that has failed, as Conn.Via; empty: none
 	Reason     Reason
 	NotReached bool // there was no connection: a name that does not resolve, a refused port, a proxy that does not connect us
 	Err        error
@@ -134,5 +135,5 @@ func HandshakeError(endpoint string, err error) *Error {
 	if known, ok := errors.AsType[*Error](err); ok {
 		return known
 	}
-	return &Error{Op: "shake hands with", Endpoint: endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
+	return &Error{Op: opOf(err), Endpoint: endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
 }

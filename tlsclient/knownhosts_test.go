@@ -358,3 +358,25 @@ func FuzzKnownHosts(f *testing.F) {
 func expired(c *x509.Certificate) {
 	c.DNSNames, c.IPAddresses, c.NotAfter = []string{"another.test"}, nil, time.Now().Add(-time.Minute)
 }
+
+func TestTheKeyBehindSTARTTLSCountsAsOne(t *testing.T) {
+	config, key := selfSigned(t, 0)
+	other, _ := selfSigned(t, 0)
+	endpoint := smtpServer(t, "220 hi\r\n", offer, func(c net.Conn) {
+		io.WriteString(c, "220 go\r\n")
+		serveGreeting(c, config)
+	})
+	d := &tlsclient.Dialer{KnownHosts: knownHosts(t), StartTLS: "smtp", Network: "tcp4"}
+	for i := range 2 {
+		c, err := d.Dial(t.Context(), endpoint)
+		c = closed(t, c, err)
+		wantGreeting(t, c)
+		if h, learned := c.KnownHost(); h.Pin != key || learned != (i == 0) {
+			t.Errorf("dial %d: %+v, learned %v", i, h, learned)
+		}
+		c.Close()
+	}
+	config.Certificates = other.Certificates
+	_, err := d.Dial(t.Context(), endpoint)
+	wantFailure(t, err, "pin", 7, "shake hands with "+endpoint)
+}

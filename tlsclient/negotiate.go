@@ -97,6 +97,16 @@ func GroupNames() []string {
 	return names
 }
 
+// GroupName is the name of a key exchange group as GroupNames has it.
+func GroupName(id tls.CurveID) string {
+	for _, g := range groups {
+		if g.id == id {
+			return g.names[0]
+		}
+	}
+	return id.String()
+}
+
 // ParseGroup reads the name of a key exchange group as IANA, OpenSSL and
 // crypto/tls write it, in any case.
 func ParseGroup(name string) (tls.CurveID, error) {

@@ -101,8 +101,8 @@ func TestGroupsAreOfferedAndAgreedOn(t *testing.T) {
 		d := &tlsclient.Dialer{RootCAs: a.pool(), CurvePreferences: []tls.CurveID{group}}
 		conn, err := d.Dial(t.Context(), endpoint)
 		closed(t, conn, err)
-		if got := conn.TLS().CurveID; got != group {
-			t.Errorf("%s: agreed on %v", name, got)
+		if got := conn.TLS().CurveID; got != group || tlsclient.GroupName(got) != name {
+			t.Errorf("%s: agreed on %v, %s", name, got, tlsclient.GroupName(got))
 		}
 		if got := (<-hellos).SupportedCurves; len(got) != 1 || got[0] != group {
 			t.Errorf("%s: offered %v", name, got)
@@ -186,8 +186,8 @@ func TestEachStepOfDiallingIsTimed(t *testing.T) {
 	a := newAuthority(t)
 	endpoint, _ := helloServer(t, a, nil)
 	conn, err := (&tlsclient.Dialer{RootCAs: a.pool()}).Dial(t.Context(), endpoint)
-	if got := closed(t, conn, err).Timing(); got.Connect <= 0 || got.Handshake <= 0 {
-		t.Errorf("%+v: a step took no time", got)
+	if got := closed(t, conn, err).Timing(); got.Connect <= 0 || got.Handshake <= 0 || got.StartTLS != 0 {
+		t.Errorf("%+v: want the steps that there were", got)
 	}
 	plain, err := new(tlsclient.Dialer).Dial(t.Context(), "tcp://"+serve(t, func(c net.Conn) { untilEnd(c) }))
 	if got := closed(t, plain, err).Timing(); got.Connect <= 0 || got.Handshake != 0 {

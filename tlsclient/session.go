@@ -38,6 +38,10 @@ type Session struct {
 	In   io.Reader
 	Send []byte
 
+	// CRLF ends each line of In and Send with \r\n: a \n that has no \r before it
+	// gets one.
+	CRLF bool
+
 	// OnEOF is what happens at the end of In.
 	OnEOF OnEOF
 
@@ -126,8 +130,12 @@ func (e *inputError) Error() string { return "read input: " + e.err.Error() }
 func (e *inputError) Unwrap() error { return e.err }
 
 func (s *Session) send() error {
+	var conn io.Writer = s.Conn
+	if s.CRLF {
+		conn = &crlfWriter{w: conn}
+	}
 	if len(s.Send) > 0 {
-		if _, err := s.Conn.Write(s.Send); err != nil {
+		if _, err := conn.Write(s.Send); err != nil {
 			return err
 		}
 		s.touch()
@@ -139,7 +147,7 @@ func (s *Session) send() error {
 	for {
 		n, err := s.In.Read(buf)
 		if n > 0 {
-			if _, err := s.Conn.Write(buf[:n]); err != nil {
+			if _, err := conn.Write(buf[:n]); err != nil {
 				return err
 			}
 			s.touch()

@@ -3,6 +3,7 @@ package tlsclient
 import (
 	"context"
 	"errors"
+	"net"
 
 	"tcps/internal/endpoint"
 	"tcps/internal/starttls"
@@ -34,8 +35,15 @@ func (d *Dialer) startTLS(ctx context.Context, c *Conn, e endpoint.Endpoint) err
 		return &Error{Op: OpStartTLS, Endpoint: c.endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
 	}
 	c.startTLS, c.greeting = d.StartTLS, greeting
-	c.stream.Under = &upgraded{Conn: c.stream.Raw, injected: dialogue.Injected}
 	return nil
+}
+
+// transport is what TLS goes over.
+func (d *Dialer) transport(c *Conn) net.Conn {
+	if d.StartTLS == "" {
+		return c.stream.Raw
+	}
+	return &upgraded{Conn: c.stream.Raw, injected: (&starttls.Client{Protocol: d.StartTLS}).Injected}
 }
 
 // opOf is what was being done when a handshake went wrong.
@@ -53,7 +61,7 @@ type upgraded struct {
 	*wire.Conn
 	injected func([]byte) error
 
-	asked    bool // the ClientHello is on its way; there is one writer then
+	asked    bool // the ClientHello is on its way; TLS writes one at a time
 	answered bool // likewise for reading
 }
 

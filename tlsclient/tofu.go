@@ -1,7 +1,6 @@
 package tlsclient
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,8 +33,7 @@ func (d *Dialer) checkKnownHosts(e endpoint.Endpoint) error {
 
 // knownAs is what a server's lines in KnownHosts begin with.
 func (d *Dialer) knownAs(e endpoint.Endpoint) (at, name string) {
-	host, _, _ := strings.Cut(e.Host, "%")
-	name = strings.ToLower(cmp.Or(d.ServerName, host))
+	name = strings.ToLower(d.nameOf(e))
 	if e.IsUnix() {
 		path, err := filepath.Abs(e.Path)
 		if err != nil {
@@ -43,7 +41,7 @@ func (d *Dialer) knownAs(e endpoint.Endpoint) (at, name string) {
 		}
 		return endpoint.Endpoint{Scheme: e.Scheme, Path: path}.String(), name
 	}
-	host = strings.ToLower(e.Host)
+	host := strings.ToLower(e.Host)
 	if addr, err := netip.ParseAddr(host); err == nil {
 		host = addr.Unmap().String() // addresses are written in many ways
 	}

@@ -109,8 +109,12 @@ func viaName(u *url.URL) string {
 func (d *Dialer) connectVia(ctx context.Context, e endpoint.Endpoint) (net.Conn, error) {
 	fail := func(err error) (net.Conn, error) {
 		answer, refused := errors.AsType[*refusal](err)
-		if refused && answer.auth {
-			err = &reason.Error{Reason: ReasonProxyAuthentication, Err: err}
+		if refused { // its text is a stranger's, and says nothing of TLS
+			why := reason.Failed
+			if answer.auth {
+				why = ReasonProxyAuthentication
+			}
+			err = &reason.Error{Reason: why, Err: err}
 		}
 		return nil, &ViaError{Proxy: viaName(d.Via), Refused: refused, Err: bare(err)}
 	}

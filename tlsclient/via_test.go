@@ -101,18 +101,19 @@ func TestAProxyThatDoesNotConnectUs(t *testing.T) {
 		reason tlsclient.Reason
 		says   string
 	}{
-		"SOCKS, rules":       {"socks5", nil, []string{noAuth, "\x05\x00", named, "\x05\x02"}, failed, "its rules do not allow it (SOCKS reply 2)"},
-		"SOCKS, refused":     {"socks5", nil, []string{noAuth, "\x05\x00", named, "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"}, failed, "the connection was refused"},
-		"SOCKS, unknown":     {"socks5", nil, []string{noAuth, "\x05\x00", named, "\x05\x63\x00"}, failed, "SOCKS reply 99"},
-		"SOCKS, wants one":   {"socks5", nil, []string{noAuth, "\x05\xff"}, auth, "wants to know who we are"},
-		"SOCKS, wrong":       {"socks5", alice, []string{orLogin, "\x05\x02", "\x01\x05alice\x06s3cret", "\x01\x01"}, auth, `does not take the password of user "alice"`},
-		"SOCKS, none":        {"socks5", alice, []string{orLogin, "\x05\xff"}, auth, "takes neither a name"},
-		"HTTP, rules":        {"http", nil, []string{asked + "\r\n", "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\ngo away\r\n"}, failed, "it answers 403 Forbidden"},
-		"HTTP, unreached":    {"http", nil, []string{asked + "\r\n", "HTTP/1.0 502 \x1b[31mBad\r\n\r\n"}, failed, "it answers 502 "},
-		"HTTP, moved":        {"http", nil, []string{asked + "\r\n", "HTTP/1.1 302 Found\r\nLocation: http://login/\r\n\r\n"}, failed, "it answers 302"},
-		"HTTP, wants one":    {"http", nil, []string{asked + "\r\n", "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest x=y\r\nProxy-Authenticate: basic realm=\"x\"\r\n\r\n"}, auth, "wants to know who we are: it answers 407 Who"},
-		"HTTP, wants others": {"http", alice, []string{asked, "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Digest realm=\"x\"\r\n\r\n"}, auth, "by Digest or NTLM, and we speak only Basic"},
-		"HTTP, wrong":        {"http", alice, []string{asked, "HTTP/1.1 407 Who\r\n\r\n"}, auth, `does not take the password of user "alice"`},
+		"SOCKS, rules":        {"socks5", nil, []string{noAuth, "\x05\x00", named, "\x05\x02"}, failed, "its rules do not allow it (SOCKS reply 2)"},
+		"SOCKS, refused":      {"socks5", nil, []string{noAuth, "\x05\x00", named, "\x05\x05\x00\x01\x00\x00\x00\x00\x00\x00"}, failed, "the connection was refused"},
+		"SOCKS, unknown":      {"socks5", nil, []string{noAuth, "\x05\x00", named, "\x05\x63\x00"}, failed, "SOCKS reply 99"},
+		"SOCKS, wants one":    {"socks5", nil, []string{noAuth, "\x05\xff"}, auth, "wants to know who we are"},
+		"SOCKS, wrong":        {"socks5", alice, []string{orLogin, "\x05\x02", "\x01\x05alice\x06s3cret", "\x01\x01"}, auth, `does not take the password of user "alice"`},
+		"SOCKS, none":         {"socks5", alice, []string{orLogin, "\x05\xff"}, auth, "takes neither a name"},
+		"HTTP, rules":         {"http", nil, []string{asked + "\r\n", "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\ngo away\r\n"}, failed, "it answers 403 Forbidden"},
+		"HTTP, unreached":     {"http", nil, []string{asked + "\r\n", "HTTP/1.0 502 \x1b[31mBad\r\n\r\n"}, failed, "it answers 502 "},
+		"HTTP, a text of TLS": {"http", nil, []string{asked + "\r\n", "HTTP/1.1 403 remote error: tls: unknown certificate authority\r\n\r\n"}, failed, "it answers 403 remote error"},
+		"HTTP, moved":         {"http", nil, []string{asked + "\r\n", "HTTP/1.1 302 Found\r\nLocation: http://login/\r\n\r\n"}, failed, "it answers 302"},
+		"HTTP, wants one":     {"http", nil, []string{asked + "\r\n", "HTTP/1.1 407 Who\r\nProxy-Authenticate: Digest x=y\r\nProxy-Authenticate: basic realm=\"x\"\r\n\r\n"}, auth, "wants to know who we are: it answers 407 Who"},
+		"HTTP, wants others":  {"http", alice, []string{asked, "HTTP/1.1 407 Who\r\nProxy-Authenticate: NTLM\r\nProxy-Authenticate: Digest realm=\"x\"\r\n\r\n"}, auth, "by Digest or NTLM, and we speak only Basic"},
+		"HTTP, wrong":         {"http", alice, []string{asked, "HTTP/1.1 407 Who\r\n\r\n"}, auth, `does not take the password of user "alice"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &tlsclient.Dialer{Via: proxyThat(t, c.scheme, c.turns, untilEnd)}

@@ -2,6 +2,7 @@ package tlsserver_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -170,6 +171,38 @@ func ExampleTrust() {
 	// Output:
 	// hello, billing
 	// mallory is refused: peer-refused-us:bad_certificate
+}
+
+// Other rules for clients that ask for another name, and what they mean for whom.
+func ExampleServer_Judge() {
+	authority, err := certs.NewAuthority(certs.AuthorityOptions{})
+	check(err)
+	source, err := authority.Source([]string{"localhost", "admin.localhost"}, 0)
+	check(err)
+	admin, err := tlsserver.ParseRule(tlsserver.RuleCN, "admin")
+	check(err)
+	server := new(tlsserver.Server)
+	check(server.SetTrust(&tlsserver.Trust{
+		Source: source,
+		Names: []tlsserver.NameTrust{{
+			Names:     []string{"admin.localhost"},
+			ClientCAs: authority.Pool(),
+			Policy:    &tlsserver.Policy{Allow: []tlsserver.Rule{admin}},
+		}},
+	}))
+	alice, err := authority.Issue(certs.Request{Names: []string{"alice"}, Client: true})
+	check(err)
+	for _, name := range []string{"localhost", "admin.localhost"} {
+		verdict, err := server.Judge(context.Background(), tlsserver.Visitor{
+			ServerName: name,
+			Chain:      []*x509.Certificate{alice.Certificate.Leaf},
+		})
+		check(err)
+		fmt.Println(name, verdict.Reason)
+	}
+	// Output:
+	// localhost done
+	// admin.localhost policy:allow-cn
 }
 
 // check ends the program at an error: the examples are those of docs/tutorial.md.

@@ -24,7 +24,7 @@ const (
 // handshake brings a connection to where its Handler may have it. The deadline
 // is set on the socket: a context would cost a goroutine.
 func (s *Server) handshake(c *Conn) error {
-	proxied := s.ProxyProtocol.trusts(c.RemoteAddr())
+	proxied := s.ProxyProtocol.Trusts(c.RemoteAddr())
 	if c.layer == plain && !proxied {
 		c.established.Store(true)
 		return nil

@@ -50,8 +50,9 @@ func (p *ProxyProtocol) Trust(source string) error {
 	return nil
 }
 
-// trusts reports whether a header is to be read from a socket's peer; p may be nil.
-func (p *ProxyProtocol) trusts(peer net.Addr) bool {
+// Trusts reports whether a header is read from connections of a peer, which is a
+// *net.TCPAddr or a *net.UnixAddr; nil trusts nobody.
+func (p *ProxyProtocol) Trusts(peer net.Addr) bool {
 	if p == nil {
 		return false
 	}

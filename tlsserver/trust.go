@@ -64,12 +64,12 @@ type Trust struct {
 	// in to another one.
 	//
 	// The client chooses which name it asks for. So the rules of a name guard
-	// only what the Handler gives to clients of that name alone (Conn.ServerName):
-	// where it does the same for all of them, the laxest rules decide who gets
-	// it. A Handler that is told a name again inside the stream (HTTP's Host)
-	// must refuse one that is not Conn.ServerName (RFC 9110, 7.4). With
-	// StrictSNI the ones above are left for those names for which there is a
-	// certificate.
+	// only what the Handler gives to clients of that name alone (Conn.ServerName;
+	// behind Listener the tls.ConnectionState has it): where it does the same for
+	// all of them, the laxest rules decide who gets it. A Handler that is told a
+	// name again inside the stream (HTTP's Host) must refuse one that is not
+	// Conn.ServerName (RFC 9110, 7.4). With StrictSNI the ones above are left for
+	// those names for which there is a certificate.
 	Names []NameTrust
 
 	// KeepRefused lets the connections that are open live on when this value

@@ -172,6 +172,9 @@ func suggestion(prefix, word string, known []string, help string) string {
 			best, distance = k, d
 		}
 	}
+	if i := slices.IndexFunc(known, func(k string) bool { return strings.HasPrefix(k, word) }); i >= 0 && distance > 1 && len(word) > 2 {
+		best = known[i]
+	}
 	if best != "" {
 		return fmt.Sprintf("did you mean %s%s?", prefix, best)
 	}

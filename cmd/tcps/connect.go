@@ -28,6 +28,8 @@ Examples:
   tcps connect --send ping --expect pong --timeout 5s localhost:8120
   tcps connect --starttls smtp mx.example.org:25
   tcps connect --starttls xmpp --name example.org xmpp.example.org:5222
+  tcps connect --json db.internal:8443 | jq .tls.group
+  tcps connect --resume --groups X25519MLKEM768 --min 1.3 db.internal:8443
 
 --starttls asks a server that begins in plain for TLS, in its protocol. Nothing of
 what is said before TLS comes on standard output: the greeting is shown with what
@@ -36,10 +38,21 @@ stream …), and hang up at the end of input: --on-eof keep waits for their answ
 then. Of ftp it is the control connection. A server that goes on in plain after it
 has agreed to TLS is refused: what it sends may be anybody's.
 
+On a terminal, lines are edited: the arrow keys bring back earlier ones, which
+are kept in memory only, Ctrl+D ends our side, and what the server says is
+escaped where it could steer the terminal ("| cat" shows it as it is).
+
+--session keeps a TLS session for the next run, for the same endpoint, names,
+authorities and certificate of ours only. Its file and that of --keylog hold
+secrets: nobody else may read or write them. --json shakes hands, reports and
+ends; with --send or --expect it does that first. It prints no data, and reads
+no input.
+
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
-4 timeout, 5 TLS not agreed on, 6 not trusted, 7 wrong name or key, 8 expired or
-not yet valid, 9 revoked (or nothing current says that it is not), 10 the server
-refused us, 11 truncated, 12 the expected text did not come.`
+4 timeout, 5 TLS not agreed on (or with --resume: not resumed), 6 not trusted,
+7 wrong name or key, 8 expired or not yet valid, 9 revoked (or nothing current says
+that it is not), 10 the server refused us, 11 truncated, 12 the expected text
+did not come.`
 
 func (p *program) connectCommand() *cli.Command {
 	return &cli.Command{
@@ -63,7 +76,7 @@ func (p *program) connectCommand() *cli.Command {
 			bytesFlag("Talking", "max-line", 64<<10, "`BYTES` that the server may send without a line end before the expected text"),
 			boolFlag("Log", "quiet", "say nothing about the connection"),
 			boolFlag("Trust", "require-ocsp-staple", "refuse a server that does not send along that its certificate is not revoked"),
-		}, slices.Concat(connectStartTLSFlags(), networkFlags("Connecting"), viaFlags(), keyFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(connectStartTLSFlags(), connectTLSFlags(), talkFlags(), networkFlags("Connecting"), viaFlags(), keyFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -76,6 +89,26 @@ func (p *program) connect(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("json") {
+		return p.connectJSON(c, target, session)
+	}
+	return p.talk(c, target, session, func(ctx context.Context, interrupts chan<- os.Signal) error {
+		if !c.Bool("quiet") {
+			describe(p.err, session.Conn, target)
+			describeVia(c, p.err, session.Conn)
+		}
+		describeTrust(c, p.err, session.Conn)
+		end, err := p.edit(session, interrupts)
+		if err != nil {
+			return err
+		}
+		defer end()
+		return session.Run(ctx)
+	})
+}
+
+// talk dials, and then does what is to be done with the session's connection.
+func (p *program) talk(c *cli.Context, target endpoint.Endpoint, session *tlsclient.Session, then func(context.Context, chan<- os.Signal) error) error {
 	dialer, err := p.dialerOf(c, target)
 	if err != nil {
 		return err
@@ -97,17 +130,15 @@ func (p *program) connect(c *cli.Context) error {
 	session.Interrupt = halfClose
 	go watchInterrupts(ctx, interrupts, halfClose, cancel)
 
-	conn, err := dialer.Dial(ctx, target.String())
-	if err != nil {
+	dial := dialer.Dial
+	if c.Bool("resume") {
+		dial = dialer.Resume
+	}
+	if session.Conn, err = dial(ctx, target.String()); err != nil {
 		return connectFailure(c, err)
 	}
-	if !c.Bool("quiet") {
-		describe(p.err, conn, target)
-		describeVia(c, p.err, conn)
-	}
-	describeTrust(c, p.err, conn)
-	session.Conn = conn
-	return connectFailure(c, session.Run(ctx))
+	p.warnOffer(c, session.Conn)
+	return connectFailure(c, then(ctx, interrupts))
 }
 
 func (p *program) connectTarget(c *cli.Context) (endpoint.Endpoint, error) {
@@ -147,12 +178,18 @@ func (p *program) sessionOf(c *cli.Context) (*tlsclient.Session, error) {
 	s := &tlsclient.Session{
 		Out:          p.out,
 		In:           p.in,
-		Send:         []byte(c.String("send")),
-		Expect:       []byte(c.String("expect")),
+		CRLF:         c.Bool("crlf"),
 		MaxLineBytes: bytesOf(c, "max-line"),
 		Idle:         max(durationOf(c, "idle"), 0),
 	}
-	if len(s.Send) > 0 || len(s.Expect) > 0 {
+	var err error
+	if s.Send, err = textOf(c, "send"); err != nil {
+		return nil, err
+	}
+	if s.Expect, err = textOf(c, "expect"); err != nil {
+		return nil, err
+	}
+	if len(s.Send) > 0 || len(s.Expect) > 0 || c.Bool("json") {
 		s.In = nil // a script says what is sent, and its standard input is not ours
 	}
 	switch mode := c.String("on-eof"); mode {
@@ -171,7 +208,7 @@ func (p *program) sessionOf(c *cli.Context) (*tlsclient.Session, error) {
 	return s, nil
 }
 
-func interruptChannel() (<-chan os.Signal, func()) {
+func interruptChannel() (chan os.Signal, func()) {
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, os.Interrupt)
 	return c, func() { signal.Stop(c) }

@@ -33,9 +33,9 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		return nil, err
 	}
 	if !target.TLS() {
-		for _, flag := range append([]string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"}, keyFlagNames...) {
+		for _, flag := range slices.Concat([]string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"}, keyFlagNames, flagNames(connectTLSFlags())) {
 			if c.IsSet(flag) {
-				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there are no certificates on a plain connection", flag, target)
+				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there is no TLS on a plain connection", flag, target)
 			}
 		}
 		return d, nil
@@ -53,6 +53,9 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 		fmt.Fprintln(p.err, "tcps: warning: --insecure takes any certificate: whoever is in between can read and change everything")
 	}
 	if err := p.dialTrust(c, d); err != nil {
+		return nil, err
+	}
+	if err := p.dialTLS(c, d); err != nil {
 		return nil, err
 	}
 	return d, p.dialRevocation(c, d)

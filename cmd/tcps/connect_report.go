@@ -14,6 +14,7 @@ import (
 
 	"tcps/certs"
 	"tcps/internal/endpoint"
+	"tcps/internal/terminal"
 	"tcps/tlsclient"
 )
 
@@ -28,6 +29,9 @@ func describe(w io.Writer, conn *tlsclient.Conn, target endpoint.Endpoint) {
 	describeStartTLS(w, conn)
 	fmt.Fprintf(w, "tcps: %s, %s, group %s (post-quantum: %s), resumed: %s, id %s\n", tls.VersionName(cs.Version),
 		tls.CipherSuiteName(cs.CipherSuite), orDash(groupName(cs)), yesNo(postQuantum(cs.CurveID)), yesNo(cs.DidResume), orDash(conn.ID()))
+	if cs.NegotiatedProtocol != "" {
+		fmt.Fprintf(w, "tcps: application protocol: %s\n", terminal.Printable(cs.NegotiatedProtocol))
+	}
 	if len(cs.PeerCertificates) > 0 {
 		fmt.Fprintf(w, "tcps: server certificate: %s\n", certs.OneLine(cs.PeerCertificates[0]))
 	}
@@ -59,7 +63,7 @@ func connectHints(c *cli.Context, err error) []string {
 	if !ok {
 		return nil
 	}
-	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err), startTLSHints(c, failed)} {
+	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err), connectTLSHints(c, failed.Reason), startTLSHints(c, failed)} {
 		if hints != nil {
 			return hints
 		}

@@ -25,7 +25,7 @@ func connectStartTLSFlags() []cli.Flag {
 func dialStartTLS(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
 	protocol := c.String("starttls")
 	if err := starttls.CheckClient(protocol); err != nil {
-		return misuse(suggestion("tcps connect --starttls ", protocol, starttls.ClientNames(), "tcps connect --help"), "flag --starttls: %v", err)
+		return misuse(suggestion(c.Command.HelpName+" --starttls ", protocol, starttls.ClientNames(), c.Command.HelpName+" --help"), "flag --starttls: %v", err)
 	}
 	if protocol != "" && !target.TLS() {
 		return misuse("write it as tcps:// or unixs://", "--starttls leads to TLS, and %s is plain", target)

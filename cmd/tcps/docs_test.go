@@ -38,7 +38,7 @@ func pages(t *testing.T) []*page {
 		t.Fatalf("no page found: %v", err)
 	}
 	var all []*page
-	for _, file := range append(files, "../../docs/tutorial.md") {
+	for _, file := range append(files, "../../docs/policy.md", "../../docs/tutorial.md") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
@@ -118,7 +118,7 @@ func (p *page) command(c string) {
 	}
 }
 
-var docLine = regexp.MustCompile(`(?m)^(?:docstart|docrun) .*?'(.*)'$`)
+var docLine = regexp.MustCompile(`(?m)^(?:\[[^]]*\] )?(?:docstart|docrun) .*?'(.*)'$`)
 
 // scriptOf is the script of a page.
 func scriptOf(t *testing.T, page string) string {

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"log/slog"
+	"errors"
 	"net"
 
 	"tcps/internal/endpoint"
@@ -58,11 +58,10 @@ func (h *inheritance) listen(ctx context.Context, u *unit, e endpoint.Endpoint) 
 }
 
 // settle makes the taken sockets those of their heirs for good: who had them may
-// close, and the file of a Unix socket stays.
-func (h *inheritance) settle(log *slog.Logger) {
+// close, and the file of a Unix socket stays. An error is about its mode or owner.
+func (h *inheritance) settle() (err error) {
 	for _, one := range h.taken {
-		if err := tlsserver.Settle(one.before, one.after, one.endpoint.String()); err != nil {
-			log.Error("the mode or owner of a socket stays as it was", "err", err)
-		}
+		err = errors.Join(err, tlsserver.Settle(one.before, one.after, one.endpoint.String()))
 	}
+	return err
 }

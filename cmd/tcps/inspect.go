@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"os"
@@ -13,7 +14,6 @@ import (
 
 	"tcps/internal/endpoint"
 	"tcps/internal/probe"
-	"tcps/internal/starttls"
 	"tcps/internal/terminal"
 	"tcps/tlsclient"
 )
@@ -47,13 +47,12 @@ func (p *program) inspectCommand() *cli.Command {
 			listFlag("Trust", "cert", "PEM or PKCS#12 `FILE` with our certificate, its chain, and possibly its key"),
 			listFlag("Trust", "key", "`FILE` with the key of the certificate in the same place"),
 			stateFlag(),
-			stringFlag("Connecting", "starttls", "", "`PROTOCOL` in which the server is asked for TLS: "+strings.Join(starttls.ClientNames(), ", ")),
-			stringFlag("Connecting", "sni", "", "`NAME` to ask the server for, instead of the one that its certificate must have"),
+			stringFlag("Connecting", "sni", "", "`NAME` to ask the server for, instead of the one that its certificate must have; none: send no name"),
 			durationFlag("Connecting", "timeout", time.Minute, "`TIME` for all of it; a connection gets 10s of it at most"),
 			listFlag("TLS", "alpn", "application `PROTOCOL` to offer, instead of the usual ones"),
 			countFlag("Output", "warn-days", defaultWarnDays, "`DAYS` before the end of the certificate from which it needs renewal; by default no more than a third of its life"),
 			jsonFlag(),
-		}, slices.Concat(networkFlags("Connecting"), listFlags("Trust", "the server"), passphraseFlags())...),
+		}, slices.Concat(connectStartTLSFlags(), networkFlags("Connecting"), viaFlags(), listFlags("Trust", "the server"), passphraseFlags())...),
 	}
 }
 
@@ -134,9 +133,34 @@ type inspection struct {
 }
 
 func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspection, error) {
-	d := &tlsclient.Dialer{StartTLS: c.String("starttls"), Timeout: probeTimeout, LingerTimeout: -1}
-	if err := starttls.CheckClient(d.StartTLS); err != nil {
-		return nil, misuse(suggestion("tcps inspect --starttls ", d.StartTLS, starttls.ClientNames(), "tcps inspect --help"), "flag --starttls: %v", err)
+	name, _, _ := strings.Cut(target.Host, "%") // the zone of an address is this machine's affair
+	name = cmp.Or(c.String("name"), name)
+	d, err := p.inspectDialer(c, target, name)
+	if err != nil {
+		return nil, err
+	}
+	i := &inspection{dialer: d, protocols: list(c, "alpn"), warn: countOf(c, "warn-days"), warnGiven: c.IsSet("warn-days")}
+	if len(i.protocols) == 0 {
+		i.protocols = commonProtocols
+	}
+	for _, protocol := range i.protocols {
+		if len(protocol) > 255 {
+			return nil, misuse("", "flag --alpn: a protocol of %d bytes: 255 are the most (RFC 7301, 3.1)", len(protocol))
+		}
+	}
+	i.report = &inspectReport{Version: 1, Endpoint: target.String(), Name: name, StartTLS: d.StartTLS, At: time.Now().UTC().Truncate(time.Second)}
+	if d.Via != nil {
+		i.report.Via = d.Via.Scheme + "://" + d.Via.Host
+	}
+	i.prober = &probe.Prober{ServerName: name, Timeout: probeTimeout, Dial: i.dial(target)}
+	return i, setSNI(c, i.prober)
+}
+
+// inspectDialer is for everything up to where TLS begins, and knows whom to trust.
+func (p *program) inspectDialer(c *cli.Context, target endpoint.Endpoint, name string) (*tlsclient.Dialer, error) {
+	d := &tlsclient.Dialer{ServerName: name, Timeout: probeTimeout, LingerTimeout: -1}
+	if err := dialStartTLS(c, d, target); err != nil {
+		return nil, err
 	}
 	if err := dialNetwork(c, d); err != nil {
 		return nil, err
@@ -144,31 +168,27 @@ func (p *program) inspectionOf(c *cli.Context, target endpoint.Endpoint) (*inspe
 	if target.IsUnix() && (d.Network != "" || d.LocalAddr.IsValid()) {
 		return nil, misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
 	}
+	if err := dialVia(c, d, target); err != nil {
+		return nil, err
+	}
 	if err := p.dialTrust(c, d); err != nil {
 		return nil, err
 	}
-	if err := p.dialRevocation(c, d); err != nil {
-		return nil, err
-	}
-	name, _, _ := strings.Cut(target.Host, "%")
-	if given := c.String("name"); given != "" {
-		name = given
-	}
-	for _, protocol := range list(c, "alpn") {
-		if len(protocol) > 255 {
-			return nil, misuse("", "flag --alpn: a protocol's name has 255 bytes at most (RFC 7301, 3.1), got %d", len(protocol))
+	return d, p.dialRevocation(c, d)
+}
+
+func setSNI(c *cli.Context, p *probe.Prober) error {
+	switch sni := c.String("sni"); sni {
+	case "":
+	case "none":
+		p.ServerName = ""
+	default:
+		if err := tlsclient.CheckSNI(sni); err != nil {
+			return misuse("--name is the name that the certificate must have", "flag --sni: %v", err)
 		}
+		p.ServerName = sni
 	}
-	i := &inspection{dialer: d, protocols: list(c, "alpn"), warn: countOf(c, "warn-days"), warnGiven: c.IsSet("warn-days")}
-	if len(i.protocols) == 0 {
-		i.protocols = commonProtocols
-	}
-	i.report = &inspectReport{Version: 1, Endpoint: target.String(), Name: name, StartTLS: d.StartTLS, At: time.Now().UTC().Truncate(time.Second)}
-	i.prober = &probe.Prober{ServerName: name, Timeout: probeTimeout, Dial: i.dial(target)}
-	if sni := c.String("sni"); sni != "" {
-		i.prober.ServerName = sni
-	}
-	return i, nil
+	return nil
 }
 
 // dial stays with the address that answered first: the others of a name may be
@@ -179,11 +199,7 @@ func (i *inspection) dial(target endpoint.Endpoint) func(context.Context) (net.C
 		if i.report.Address != "" && !target.IsUnix() {
 			to.Host, to.Port, _ = net.SplitHostPort(i.report.Address)
 		}
-		conn, err := i.dialer.DialBare(ctx, to.String())
-		if err != nil {
-			return nil, err
-		}
-		return conn, nil
+		return i.dialer.DialBare(ctx, to.String())
 	}
 }
 
@@ -208,17 +224,17 @@ func (i *inspection) run(ctx context.Context) error {
 // meet shakes hands as a careful client would, and then with whatever crypto/tls
 // can speak, to see the certificate at least.
 func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
-	o := i.prober.Handshake(ctx, probe.Handshake{})
+	o := i.prober.Handshake(ctx, probe.Handshake{Wait: true})
 	if o.Remote == nil {
 		return nil, o.Err
 	}
-	if o.Remote.Network() != "unix" {
+	if o.Remote.Network() != "unix" && i.dialer.Via == nil {
 		i.report.Address = o.Remote.String()
 	}
 	why := i.handshakeError(o.Err)
 	if why != nil && why.Reason == tlsclient.ReasonALPN {
 		i.needALPN, i.prober.NextProtos = i.protocols, i.protocols
-		o = i.prober.Handshake(ctx, probe.Handshake{NextProtos: i.needALPN})
+		o = i.prober.Handshake(ctx, probe.Handshake{Wait: true, NextProtos: i.needALPN})
 		why = i.handshakeError(o.Err)
 	}
 	if why == nil || len(o.State.PeerCertificates) > 0 {
@@ -228,7 +244,7 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 		return nil, why
 	}
 	i.report.Faults = append(i.report.Faults, inspectFault{why.Reason, tlsclient.ReasonVersion.ExitCode(), terminal.Printable("clients of today cannot shake hands with it: " + why.Err.Error())})
-	if old := i.prober.Handshake(ctx, probe.Handshake{Old: true, NextProtos: i.needALPN}); len(old.State.PeerCertificates) > 0 {
+	if old := i.prober.Handshake(ctx, probe.Handshake{Wait: true, Old: true, NextProtos: i.needALPN}); len(old.State.PeerCertificates) > 0 {
 		return old, nil
 	}
 	return o, nil

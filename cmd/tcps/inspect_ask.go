@@ -90,21 +90,24 @@ func (i *inspection) askCertificate(ctx context.Context, first *probe.Outcome) {
 		r.Wanted = wantedNo
 	case first.Err == nil:
 		r.Wanted = wantedOptional
+	case i.handshakeError(first.Err).Reason.Kind() == "peer-refused-us":
+		r.Wanted = wantedRequired
 	default:
 		r.Wanted = wantedUnknown
-		if i.handshakeError(first.Err).Reason.Kind() == "peer-refused-us" {
-			r.Wanted = wantedRequired
-		}
 	}
 	if first.Request == nil {
 		return
 	}
 	r.Authorities = authoritiesInWords(first.Request.AcceptableCAs)
-	if i.dialer.Source == nil {
-		return
+	if i.dialer.Source != nil {
+		i.presentOurs(ctx)
 	}
-	presented := false
+}
+
+func (i *inspection) presentOurs(ctx context.Context) {
+	r, presented := &i.report.Client, false
 	h := i.whole(0)
+	h.Wait = true
 	h.Certificate = func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		cert, err := i.dialer.Source.ClientCertificate(request)
 		presented = err == nil && len(cert.Certificate) > 0
@@ -179,7 +182,7 @@ func (i *inspection) resume(ctx context.Context, v inspectVersion) inspectResump
 	r := inspectResumption{Version: v.Name, Resumes: answerUnknown}
 	ticket := &probe.Ticket{}
 	h := i.whole(v.found.Number)
-	h.Tickets = ticket
+	h.Ticket, h.Wait = ticket, true
 	if o := i.prober.Handshake(ctx, h); o.Err != nil {
 		switch refused := i.handshakeError(o.Err).Reason.Kind() == "peer-refused-us"; {
 		case refused && o.Request != nil:
@@ -195,6 +198,7 @@ func (i *inspection) resume(ctx context.Context, v inspectVersion) inspectResump
 		r.Resumes, r.Why = answerNo, "it gives no ticket"
 		return r
 	}
+	h.Wait = false
 	o := i.prober.Handshake(ctx, h)
 	switch {
 	case o.State.DidResume:

@@ -21,7 +21,10 @@ func (r *inspectReport) print(w io.Writer) {
 	if r.StartTLS != "" {
 		fmt.Fprintf(w, ", by STARTTLS in %s", r.StartTLS)
 	}
-	fmt.Fprintf(w, ", %d connections\n", r.Connections)
+	if r.Via != "" {
+		fmt.Fprintf(w, ", through the proxy %s", r.Via)
+	}
+	fmt.Fprintf(w, ", %s\n", counted(r.Connections, "connection"))
 	p.verdict(r)
 	p.versions(r)
 	p.groups(r)
@@ -59,7 +62,7 @@ func (p inspectPrinter) verdict(r *inspectReport) {
 		p.line(true, "%s (%s, exit status %d)", f.Text, f.Reason, f.ExitStatus)
 	}
 	if r.Due {
-		p.line(true, "the certificate needs renewal: %s left (exit status %d if nothing else is wrong)", daysInWords(*r.DaysLeft), exitDue)
+		p.line(true, "the certificate needs renewal: %s left (exit status %d if nothing else is wrong)", counted(*r.DaysLeft, "day"), exitDue)
 	}
 	switch {
 	case len(r.Failed) > 0:
@@ -68,15 +71,8 @@ func (p inspectPrinter) verdict(r *inspectReport) {
 		p.line(false, "clients of today accept it")
 	}
 	if r.Weak > 0 {
-		p.line(true, "%d weak things are accepted, marked below", r.Weak)
+		p.line(true, "it accepts %s, marked below", counted(r.Weak, "weak thing"))
 	}
-}
-
-func daysInWords(days int) string {
-	if days == 1 {
-		return "1 day"
-	}
-	return fmt.Sprintf("%d days", days)
 }
 
 // countWeak counts what is accepted and should not be.
@@ -194,7 +190,7 @@ func (p inspectPrinter) certificates(r *inspectReport) {
 	}
 	p.problems(r.Chain.Problems)
 	if *r.DaysLeft >= 0 {
-		p.line(r.Due, "%s left, until %s", daysInWords(*r.DaysLeft), r.Until.Format(time.RFC3339))
+		p.line(r.Due, "%s left, until %s", counted(*r.DaysLeft, "day"), r.Until.Format(time.RFC3339))
 	}
 	p.section("OCSP")
 	switch {

@@ -19,6 +19,7 @@ type inspectReport struct {
 	Address     string                         `json:"address,omitempty"`
 	Name        string                         `json:"name,omitempty"`
 	StartTLS    string                         `json:"starttls,omitempty"`
+	Via         string                         `json:"via,omitempty"`
 	At          time.Time                      `json:"at"`
 	ExitStatus  int                            `json:"exit_status"`
 	Faults      []inspectFault                 `json:"faults,omitempty"`

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"flag"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -28,6 +29,12 @@ var update = flag.Bool("update", false, "write golden files and the code on page
 // fixedServer is always the same, but for its port, keys and times.
 func fixedServer(t *testing.T) (address, caFile string) {
 	t.Helper()
+	config, caFile := fixedConfig(t)
+	return serveEach(t, func(c net.Conn, _ int) { readAll(tls.Server(c, config)) }), caFile
+}
+
+func fixedConfig(t *testing.T) (config *tls.Config, caFile string) {
+	t.Helper()
 	a, _, err := certs.OpenOrCreateAuthority(filepath.Join(t.TempDir(), "authority"), certs.AuthorityOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -40,42 +47,70 @@ func fixedServer(t *testing.T) (address, caFile string) {
 	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Root().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
+	return &tls.Config{
 		Certificates: []tls.Certificate{issued.Certificate}, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS10,
 		CipherSuites:     []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA},
 		CurvePreferences: []tls.CurveID{tls.X25519MLKEM768, tls.CurveP256},
-	})
+	}, caFile
+}
+
+// serveEach serves every connection until the test ends; they are counted from 1.
+func serveEach(t *testing.T, each func(c net.Conn, number int)) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
 	serving.Go(func() {
-		for {
+		for number := 1; ; number++ {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			serving.Go(func() { answer(c) })
+			serving.Go(func() { each(c, number) })
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
 		serving.Wait()
 	})
-	return l.Addr().String(), caFile
+	return l.Addr().String()
 }
 
-// answer reads to the end of the connection, so that tickets are sent.
-func answer(c net.Conn) {
+// readAll reads to the end of the connection, and closes it.
+func readAll(c net.Conn) {
 	defer c.Close()
-	for b := make([]byte, 1<<10); ; {
-		if _, err := c.Read(b); err != nil {
-			return
+	io.Copy(io.Discard, c)
+}
+
+// A server that says nothing any more takes the time that there is, and no more;
+// what came before is reported.
+func TestInspectReportsWhatItHasWhenTimeIsOver(t *testing.T) {
+	config, ca := fixedConfig(t)
+	address := serveEach(t, func(c net.Conn, number int) {
+		if number <= 2 {
+			readAll(tls.Server(c, config))
+		} else {
+			readAll(c)
+		}
+	})
+	var out, errs bytes.Buffer
+	args := []string{"inspect", "--ca", ca, "--name", "localhost", "--state", t.TempDir(), "--timeout", "500ms", address}
+	if code := run(t.Context(), args, stdio{strings.NewReader(""), &out, &errs}); code != exitTimeout {
+		t.Errorf("exit status %d, want %d: %s", code, exitTimeout, errs.String())
+	}
+	for _, want := range []string{
+		"\n !  not everything could be found out", "\n    TLS 1.3   yes, fine\n", "\n    TLS 1.2   unknown\n", "\n !  TLS 1.2: timed out\n", "\n !  ALPN: timed out\n", "CN=localhost, ",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("does not say %q:\n%s", want, out.String())
 		}
 	}
 }
 
-// The report of a fixed server, in JSON and in words, is what the golden files say.
+// The report of a fixed server, in JSON and in words, is what the golden files say;
+// -update writes them anew.
 func TestInspectGolden(t *testing.T) {
 	address, ca := fixedServer(t)
 	for file, flags := range map[string][]string{"inspect.json": {"--json"}, "inspect.txt": nil} {

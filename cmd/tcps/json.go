@@ -15,7 +15,9 @@ var jsonReports = map[string]any{
 	"certs show":   showReport{},
 	"certs trust":  trustReport{},
 	"certs verify": verdict{},
+	"connect":      connectReport{},
 	"inspect":      inspectReport{},
+	"policy test":  policyReport{},
 }
 
 // jsonObjects are types that occur in several reports, or are large: docs/json.md

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"tcps/internal/terminal"
+	"tcps/tlsclient"
 	"tcps/tlsserver"
 )
 
@@ -143,7 +144,7 @@ func groupName(cs *tls.ConnectionState) string {
 	if cs.CurveID == 0 {
 		return ""
 	}
-	return cs.CurveID.String()
+	return tlsclient.GroupName(cs.CurveID)
 }
 
 // postQuantum reports whether a group is a hybrid with ML-KEM (FIPS 203).

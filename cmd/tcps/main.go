@@ -80,6 +80,7 @@ func newApp(std stdio) *cli.App {
 			p.forwardCommand(),
 			p.runCommand(),
 			p.configCommand(),
+			p.policyCommand(),
 			p.connectCommand(),
 			p.inspectCommand(),
 			p.certsCommand(),

@@ -21,6 +21,7 @@ import (
 //	fails CODE REGEXP PROGRAM ARGUMENT… the same for tcps, and it says one sentence that matches, hints, no data
 //	start NAME [VARIABLE=VALUE…] PROGRAM ARGUMENT…
 //	                                    a process in the background, its input held open (values with Go's escapes)
+//	terminal NAME PROGRAM ARGUMENT…     the same on a terminal of its own, which send types on (pty_linux_test.go)
 //	send NAME TEXT, closein NAME        writes to its input (with Go's escapes), ends it
 //	waitfor NAME REGEXP [VARIABLE…]     waits until its output matches, sets variables to the groups
 //	signal NAME INT|TERM|HUP|KILL       sends it a signal
@@ -77,7 +78,7 @@ func runScripts(t *testing.T, folder string) {
 		Deadline: scriptDeadline(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "fails": cmdFails,
-			"start": cmdStart, "send": cmdSend, "closein": cmdCloseIn, "waitfor": cmdWaitFor,
+			"start": cmdStart, "terminal": cmdTerminal, "send": cmdSend, "closein": cmdCloseIn, "waitfor": cmdWaitFor,
 			"signal": cmdSignal, "interrupt": cmdInterrupt, "expectexit": cmdExpectExit,
 			"web": cmdWeb, "closeweb": cmdCloseWeb,
 			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,

@@ -51,6 +51,9 @@ func (s *supervisor) run(ctx context.Context, units []*unit) error {
 	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	for _, u := range units {
+		u.announce()
+	}
 	s.begin(ctx, units)
 	s.units = units
 	hung := make(chan struct{})
@@ -132,11 +135,12 @@ func (s *supervisor) heedHangups(ctx context.Context) {
 	}
 }
 
-// reload has what runs read its files anew, and replaces what is no longer to
-// run as it does.
+// reload has what runs read its files anew, what drains too, and replaces what is
+// no longer to run as it does.
 func (s *supervisor) reload(ctx context.Context) {
-	running := s.running()
-	if s.reread != nil {
+	before, ending := s.alive()
+	if s.reread != nil && !ending {
+		running := s.running()
 		next, err := s.reread(running)
 		if err == nil {
 			err = s.replace(ctx, running, next)
@@ -146,11 +150,17 @@ func (s *supervisor) reload(ctx context.Context) {
 			return
 		}
 	}
-	for _, u := range running {
-		if slices.Contains(s.running(), u) {
-			u.reload("SIGHUP")
-		}
+	for _, u := range before {
+		u.reload("SIGHUP")
 	}
+}
+
+// alive are the units that serve or drain, and whether the process ends.
+func (s *supervisor) alive() (units []*unit, ending bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.leaving = slices.DeleteFunc(s.leaving, (*unit).hasEnded)
+	return slices.Concat(s.units, s.leaving), s.ending
 }
 
 // refuse says why nothing has changed, and what to do.
@@ -178,12 +188,18 @@ func (s *supervisor) replace(ctx context.Context, running, next []*unit) error {
 		}
 		return errors.New("the process ends")
 	}
-	s.units, s.leaving = next, append(slices.DeleteFunc(s.leaving, (*unit).hasEnded), gone...)
+	settled := heirs.settle()
+	s.begin(ctx, come) // before anybody can end them
+	s.units, s.leaving = next, append(s.leaving, gone...)
 	s.mu.Unlock()
-	heirs.settle(s.log)
-	s.begin(ctx, come)
 	for _, u := range gone {
 		go u.finish("the file no longer has the service as it was", s.atOnce)
+	}
+	for _, u := range come {
+		u.announce()
+	}
+	if settled != nil {
+		s.log.Error("the mode or owner of a socket stays as it was", "err", settled)
 	}
 	s.log.Info("file reloaded", "services", len(next), "begun", len(come), "ended", len(gone))
 	return nil

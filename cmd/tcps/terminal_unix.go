@@ -14,3 +14,6 @@ func inForeground(tty *os.File) bool {
 	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
 	return err == nil && group == unix.Getpgrp()
 }
+
+// enableSequences: terminals understand them here.
+func enableSequences(*os.File) (withdraw func(), err error) { return func() {}, nil }

@@ -86,10 +86,14 @@ func (u *unit) discard() {
 	}
 }
 
+// announce says what is served where.
+func (u *unit) announce() {
+	u.say(func() { u.serving.announce(u.flags, u.listeners, u.managed != nil && u.managed.acme == nil) })
+}
+
 // begin serves, until finish or the end of ctx; broken hears of a listener that
 // breaks.
 func (u *unit) begin(ctx context.Context, broken chan<- error) {
-	u.say(func() { u.announce(u.flags, u.listeners, u.managed != nil && u.managed.acme == nil) })
 	ctx, u.stop = context.WithCancel(ctx)
 	if u.secure() {
 		u.beside.Go(func() { u.reloader.watch(ctx, u.watcher) })

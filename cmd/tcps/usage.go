@@ -57,20 +57,29 @@ func report(w io.Writer, err error) int {
 	if status, ok := errors.AsType[exitStatus](err); ok {
 		return int(status)
 	}
-	code, hints := exitFailed, []string(nil)
-	if p, ok := errors.AsType[*problem](err); ok {
-		code, hints = p.code, p.hints
-	} else if hinted, ok := errors.AsType[interface {
-		error
-		Hint() string
-	}](err); ok {
-		hints = []string{hinted.Hint()}
-	}
+	code, hints := outcomeOf(err)
 	fmt.Fprintf(w, "tcps: error: %v\n", err)
 	for _, hint := range hints {
 		fmt.Fprintf(w, "tcps: hint: %s\n", hint)
 	}
 	return code
+}
+
+// outcomeOf is the exit status for an error, and what to do about it.
+func outcomeOf(err error) (code int, hints []string) {
+	if err == nil {
+		return 0, nil
+	}
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p.code, p.hints
+	}
+	if hinted, ok := errors.AsType[interface {
+		error
+		Hint() string
+	}](err); ok {
+		return exitFailed, []string{hinted.Hint()}
+	}
+	return exitFailed, nil
 }
 
 // exitStatus is an error about which all is said already.

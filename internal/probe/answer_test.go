@@ -115,7 +115,7 @@ func FuzzAnswer(f *testing.F) {
 // What we write is a hello that crypto/tls understands, and says what it should.
 func TestHellosAreWellFormed(t *testing.T) {
 	for _, version := range Versions[1:] {
-		p := &Prober{ServerName: "db.test", NextProtos: []string{"h2", "made-up"}}
+		p := &Prober{ServerName: "db.test.", NextProtos: []string{"h2", "made-up"}}
 		got := understood(t, p.hello(version, SuitesOf(version), groups))
 		if got.ServerName != "db.test" || strings.Join(got.SupportedProtos, " ") != "h2 made-up" {
 			t.Errorf("%s: name %q, protocols %q", VersionName(version), got.ServerName, got.SupportedProtos)

@@ -20,8 +20,12 @@ type Handshake struct {
 	// NextProtos are the application protocols to offer.
 	NextProtos []string
 
-	// Tickets keeps the session; with one it is resumed. Nil: neither.
-	Tickets *Ticket
+	// Ticket keeps the session; with one it is resumed. Nil: neither.
+	Ticket *Ticket
+
+	// Wait is for what the server sends by itself after a handshake of TLS 1.3: a
+	// ticket, or that it does not want us.
+	Wait bool
 
 	// Certificate is for a server that asks for one. Nil: it gets none.
 	Certificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
@@ -44,13 +48,15 @@ type Outcome struct {
 	Err error
 }
 
-// patience is how long a server may take for what it sends by itself after a
-// handshake of TLS 1.3: a ticket, or a refusal.
+// patience is how long Wait waits at most: some servers send nothing.
 const patience = time.Second
 
-// Handshake shakes hands, and waits a moment for what comes after.
+// Handshake shakes hands with the server, and ends the connection.
 func (p *Prober) Handshake(ctx context.Context, h Handshake) *Outcome {
 	o := &Outcome{}
+	if h.Ticket == nil && h.Wait {
+		h.Ticket = &Ticket{} // its coming is what is waited for
+	}
 	raw, limited, done, err := p.open(ctx)
 	if err != nil {
 		o.Err = err
@@ -66,7 +72,7 @@ func (p *Prober) Handshake(ctx context.Context, h Handshake) *Outcome {
 		return o
 	}
 	o.State = conn.ConnectionState()
-	if o.State.Version == tls.VersionTLS13 && (o.Request != nil || h.Tickets != nil && !o.State.DidResume) {
+	if o.State.Version == tls.VersionTLS13 && h.Wait {
 		o.Err = h.settle(conn)
 	}
 	p.learn(&o.State)
@@ -109,8 +115,8 @@ func (p *Prober) config(h Handshake, o *Outcome) *tls.Config {
 	if h.Version != 0 {
 		config.MinVersion, config.MaxVersion = h.Version, h.Version
 	}
-	if h.Tickets != nil {
-		config.ClientSessionCache = h.Tickets
+	if h.Ticket != nil {
+		config.ClientSessionCache = h.Ticket
 	}
 	return config
 }
@@ -119,9 +125,7 @@ func (p *Prober) config(h Handshake, o *Outcome) *tls.Config {
 // while. Data, an end and silence are none of them errors.
 func (h *Handshake) settle(conn *tls.Conn) error {
 	conn.SetReadDeadline(time.Now().Add(patience))
-	if h.Tickets != nil {
-		h.Tickets.came = func() { conn.SetReadDeadline(time.Unix(1, 0)) }
-	}
+	h.Ticket.came = func() { conn.SetReadDeadline(time.Unix(1, 0)) }
 	_, err := conn.Read(make([]byte, 1))
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		return err

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"net/netip"
+	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
 )
@@ -68,11 +69,12 @@ func (h *hello) addTo(b *cryptobyte.Builder) {
 }
 
 func (h *hello) addExtensions(b *cryptobyte.Builder) {
-	if _, err := netip.ParseAddr(h.name); h.name != "" && err != nil { // SNI has no addresses (RFC 6066, 3)
+	name := strings.TrimSuffix(h.name, ".")
+	if _, err := netip.ParseAddr(name); name != "" && err != nil { // SNI has no addresses (RFC 6066, 3)
 		addExtension(b, extServerName, func(b *cryptobyte.Builder) {
 			b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 				b.AddUint8(0)
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(h.name)) })
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes([]byte(name)) })
 			})
 		})
 	}

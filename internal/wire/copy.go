@@ -29,7 +29,7 @@ func Copy(dst io.Writer, src io.Reader) (int64, error) {
 // another plain stream, whose ReadFrom gives its Handover to Take.
 func (s *Stream) CopyTo(dst io.Writer, r io.Reader) (int64, error) {
 	taker, ok := dst.(io.ReaderFrom)
-	if !ok || s.TLS != nil || s.Under != nil || !s.Raw.canSplice() {
+	if !ok || s.TLS != nil || !s.Raw.canSplice() {
 		return Copy(dst, r)
 	}
 	h := &Handover{from: s}
@@ -116,7 +116,7 @@ func (h *Handover) put() {
 // ok is false otherwise, and nothing was written.
 func (s *Stream) Take(r io.Reader) (n int64, err error, ok bool) {
 	h, ok := r.(*Handover)
-	if !ok || s.TLS != nil || s.Under != nil || !s.Raw.canSplice() {
+	if !ok || s.TLS != nil || !s.Raw.canSplice() {
 		return 0, nil, false
 	}
 	h.known = true

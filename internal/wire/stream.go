@@ -32,10 +32,6 @@ type Stream struct {
 	Raw *Conn
 	TLS *tls.Conn // nil: plain
 
-	// Under stands between Raw and what goes over it, TLS or plain, to look at
-	// it. Nil: nobody looks.
-	Under net.Conn
-
 	in, out atomic.Int64
 	end     atomic.Int32
 }
@@ -43,14 +39,6 @@ type Stream struct {
 func (s *Stream) conn() net.Conn {
 	if s.TLS != nil {
 		return s.TLS
-	}
-	return s.Below()
-}
-
-// Below is what TLS goes over.
-func (s *Stream) Below() net.Conn {
-	if s.Under != nil {
-		return s.Under
 	}
 	return s.Raw
 }

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"tcps/internal/terminal"
+	"tcps/tlsclient"
+)
+
+// On a terminal connect edits lines: a line is sent when it is complete, those
+// before it come back with the arrow keys, and what the server says meanwhile
+// does not garble it. History is in memory only: what is typed may be a secret.
+// What the server says is escaped where it could steer the terminal; "| cat"
+// shows it as it is. Ctrl+D ends our sending side, Ctrl+C does what it does
+// without an editor.
+
+// A lineEditor is the terminal while it is edited on. It is the input and the
+// output of a session.
+type lineEditor struct {
+	in         *os.File
+	out        io.Writer
+	interrupts chan<- os.Signal // what Ctrl+C does: the terminal sends no signal now
+	lines      *term.Terminal
+	screen     *terminal.Writer
+	pending    []byte // of the line that is being read
+	before     *term.State
+	withdraw   func() // gives the output its mode back
+	signals    chan os.Signal
+
+	writing sync.Mutex // held while screen is written to; a session may leave a write behind
+
+	mu      sync.Mutex
+	midLine bool // something was written since the last line end; guarded by mu
+}
+
+// edit has a session use the terminal, if it talks on one; end gives it back.
+func (p *program) edit(s *tlsclient.Session, interrupts chan<- os.Signal) (end func(), err error) {
+	in, isFile := s.In.(*os.File)
+	out, ok := p.out.(*output)
+	if !isFile || !ok || !term.IsTerminal(int(in.Fd())) {
+		return func() {}, nil
+	}
+	screen, isFile := out.w.(*os.File)
+	if !isFile || !term.IsTerminal(int(screen.Fd())) || !inForeground(in) {
+		return func() {}, nil
+	}
+	withdraw, err := enableSequences(screen)
+	if err != nil { // an old console: it edits lines itself
+		return func() {}, nil
+	}
+	e := newLineEditor(in, p.out, interrupts)
+	e.withdraw = withdraw
+	if e.before, err = term.MakeRaw(int(in.Fd())); err != nil {
+		withdraw()
+		return nil, failure(err)
+	}
+	e.heedSignals()
+	s.In, s.Out = e, e
+	return e.close, nil
+}
+
+func newLineEditor(in *os.File, out io.Writer, interrupts chan<- os.Signal) *lineEditor {
+	e := &lineEditor{in: in, out: out, interrupts: interrupts, signals: make(chan os.Signal, 1)}
+	e.lines = term.NewTerminal(keyboard{e}, "")
+	e.screen = terminal.NewWriter(e.lines)
+	return e
+}
+
+// Read gives the lines, one after another.
+func (e *lineEditor) Read(b []byte) (int, error) {
+	if len(e.pending) == 0 {
+		if width, height, err := term.GetSize(int(e.in.Fd())); err == nil && width > 0 {
+			e.lines.SetSize(width, height)
+		}
+		line, err := e.lines.ReadLine()
+		if err != nil && err != term.ErrPasteIndicator {
+			return 0, err
+		}
+		e.pending = append([]byte(line), '\n')
+	}
+	n := copy(b, e.pending)
+	e.pending = e.pending[n:]
+	return n, nil
+}
+
+// Write shows what the server says, above the line that is edited.
+func (e *lineEditor) Write(b []byte) (int, error) {
+	e.writing.Lock()
+	defer e.writing.Unlock()
+	return e.screen.Write(b)
+}
+
+// close leaves the terminal as it was, at the beginning of a line.
+func (e *lineEditor) close() {
+	signal.Stop(e.signals)
+	close(e.signals)
+	if e.writing.TryLock() {
+		e.screen.Flush()
+		e.writing.Unlock()
+	}
+	e.mu.Lock()
+	midLine := e.midLine
+	e.mu.Unlock()
+	if midLine {
+		io.WriteString(e.out, "\r\n")
+	}
+	term.Restore(int(e.in.Fd()), e.before)
+	e.withdraw()
+}
+
+// heedSignals ends the session where the system would end the process: the
+// terminal must not stay as it is.
+func (e *lineEditor) heedSignals() {
+	signal.Notify(e.signals, syscall.SIGTERM, syscall.SIGHUP)
+	go e.passSignals()
+}
+
+func (e *lineEditor) passSignals() {
+	for range e.signals {
+		e.interrupt()
+		e.interrupt()
+	}
+}
+
+func (e *lineEditor) interrupt() {
+	select {
+	case e.interrupts <- os.Interrupt:
+	default: // enough have come already
+	}
+}
+
+// A keyboard is the terminal as the editor sees it.
+type keyboard struct{ e *lineEditor }
+
+const controlC = 3
+
+// Read takes Ctrl+C out, which does not end the input at once.
+func (k keyboard) Read(b []byte) (int, error) {
+	n, err := k.e.in.Read(b)
+	kept := b[:0]
+	for _, key := range b[:n] {
+		if key == controlC {
+			k.e.interrupt()
+			continue
+		}
+		kept = append(kept, key)
+	}
+	return len(kept), err
+}
+
+func (k keyboard) Write(b []byte) (int, error) {
+	if len(b) > 0 {
+		k.e.mu.Lock()
+		k.e.midLine = b[len(b)-1] != '\n'
+		k.e.mu.Unlock()
+	}
+	return k.e.out.Write(b)
+}
