@@ -69,7 +69,7 @@ func (c *Conn) wrap(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
-	return &Error{Op: op, Endpoint: c.endpoint, Reason: reason.Of(err, "idle"), Err: bare(err)}
+	return &Error{Op: op, Endpoint: c.endpoint, Via: c.via, Reason: reason.Of(err, "idle"), Err: bare(err)}
 }
 
 // CloseWrite ends the sending side: in TLS with close_notify and FIN, on plain

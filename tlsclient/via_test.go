@@ -2,6 +2,7 @@ package tlsclient_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -289,5 +290,27 @@ func TestTheURLOfAProxy(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%v: tells the password", err)
 		}
+	}
+}
+
+// Some proxies end both directions when one ends. That the answer is cut shows,
+// and whose doing it may be.
+func TestAProxyThatCutsTheStream(t *testing.T) {
+	a := newAuthority(t)
+	config := a.config(t)
+	d := &tlsclient.Dialer{RootCAs: a.pool(), ServerName: "localhost"}
+	d.Via = proxyThat(t, "http", []string{asked + "\r\n", "HTTP/1.1 200 OK\r\n\r\n"}, func(c net.Conn) {
+		over := tls.Server(c, config)
+		io.WriteString(over, "hello\r\n")
+		io.ReadAll(over)
+		c.Close()
+	})
+	c, err := d.Dial(t.Context(), "db.test:5432")
+	c = closed(t, c, err)
+	wantGreeting(t, c)
+	c.CloseWrite()
+	_, err = io.ReadAll(c)
+	if f := wantFailure(t, err, "truncated", 11, "read from tcps://db.test:5432"); f.Via != c.Via() || f.Via == "" {
+		t.Errorf("via %q, want %q", f.Via, c.Via())
 	}
 }

@@ -63,7 +63,7 @@ func connectHints(c *cli.Context, err error) []string {
 	if !ok {
 		return nil
 	}
-	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err), connectTLSHints(c, failed.Reason), startTLSHints(c, failed)} {
+	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err), startTLSHints(c, failed), connectTLSHints(c, failed.Reason)} {
 		if hints != nil {
 			return hints
 		}

@@ -187,14 +187,8 @@ func viaHints(c *cli.Context, err error) []string {
 
 // cutByProxyHints are for a stream that was cut, where a proxy may have done it.
 func cutByProxyHints(c *cli.Context, err error) []string {
-	if !errors.Is(err, tlsclient.ErrTruncated) || c.String("on-eof") != "half" {
-		return nil
-	}
-	target, err := endpoint.Parse(c.Args().First())
-	if err != nil {
-		return nil
-	}
-	if via, err := viaOf(c, target); err != nil || via == nil {
+	cut, ok := errors.AsType[*tlsclient.Error](err)
+	if !ok || cut.Via == "" || cut.Reason != tlsclient.ReasonTruncated || c.String("on-eof") != "half" {
 		return nil
 	}
 	return []string{"some proxies end both directions when one ends: --on-eof keep leaves ours open"}

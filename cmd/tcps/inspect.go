@@ -243,11 +243,22 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 	if why.Reason == tlsclient.ReasonNotTLS || why.Timeout() {
 		return nil, why
 	}
-	i.report.Faults = append(i.report.Faults, inspectFault{why.Reason, tlsclient.ReasonVersion.ExitCode(), terminal.Printable("clients of today cannot shake hands with it: " + why.Err.Error())})
+	i.noHandshake(why)
 	if old := i.prober.Handshake(ctx, probe.Handshake{Wait: true, Old: true, NextProtos: i.needALPN}); len(old.State.PeerCertificates) > 0 {
 		return old, nil
 	}
 	return o, nil
+}
+
+// noHandshake is a fault of exit status 5, whatever the server says: it has not
+// come to asking who we are.
+func (i *inspection) noHandshake(why *tlsclient.Error) {
+	f := inspectFault{why.Reason, tlsclient.ReasonVersion.ExitCode(), terminal.Printable("clients of today cannot shake hands with it: " + why.Err.Error())}
+	switch f.Reason {
+	case tlsclient.PeerRefusedUs("handshake_failure"), tlsclient.PeerRefusedUs("insufficient_security"):
+		f.Reason = tlsclient.ReasonNoSharedCipher // as Dial has it
+	}
+	i.report.Faults = append(i.report.Faults, f)
 }
 
 // handshakeError is what a Dialer would say.

@@ -54,8 +54,9 @@ const patience = time.Second
 // Handshake shakes hands with the server, and ends the connection.
 func (p *Prober) Handshake(ctx context.Context, h Handshake) *Outcome {
 	o := &Outcome{}
-	if h.Ticket == nil && h.Wait {
-		h.Ticket = &Ticket{} // its coming is what is waited for
+	wantsTicket := h.Ticket != nil
+	if !wantsTicket && h.Wait {
+		h.Ticket = &Ticket{} // that it comes says that we are let in
 	}
 	raw, limited, done, err := p.open(ctx)
 	if err != nil {
@@ -72,7 +73,7 @@ func (p *Prober) Handshake(ctx context.Context, h Handshake) *Outcome {
 		return o
 	}
 	o.State = conn.ConnectionState()
-	if o.State.Version == tls.VersionTLS13 && h.Wait {
+	if o.State.Version == tls.VersionTLS13 && h.Wait && (wantsTicket || o.Request != nil) {
 		o.Err = h.settle(conn)
 	}
 	p.learn(&o.State)
