@@ -2,6 +2,8 @@ package certs_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"log"
 	"os"
@@ -59,4 +61,29 @@ func ExampleAuthority_Source() {
 	client := &tls.Config{RootCAs: authority.Pool(), ServerName: "box"}
 	fmt.Println(names, leftOut, server.GetCertificate != nil, client.ServerName)
 	// Output: [localhost box 127.0.0.1] [example.com] true box
+}
+
+// A request for an authority, and what ours makes of it: openssl req -new, and
+// openssl x509 -req.
+func ExampleNewCSR() {
+	csr, err := certs.NewCSR(certs.Request{Names: []string{"www.internal", "10.0.0.5"}}, nil) // nil: with a new key
+	check(err)
+	block, _ := pem.Decode(csr.RequestPEM)
+	request, err := x509.ParseCertificateRequest(block.Bytes) // of a file: certs.ReadCSR
+	check(err)
+
+	authority, err := certs.NewAuthority(certs.AuthorityOptions{})
+	check(err)
+	issued, err := authority.SignCSR(request, certs.Request{}) // its key, for the names in it
+	check(err)
+	leaf := issued.Certificate.Leaf
+	fmt.Println(leaf.DNSNames, leaf.IPAddresses, leaf.Version)
+	// Output: [www.internal] [10.0.0.5] 3
+}
+
+// check ends the program at an error: the example is one of docs/tutorial.md.
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }
