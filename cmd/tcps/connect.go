@@ -48,6 +48,9 @@ secrets: nobody else may read or write them. --json shakes hands, reports and
 ends; with --send or --expect it does that first. It prints no data, and reads
 no input.
 
+--config takes what is written under connections in a file of services: the
+argument is the name of one then.
+
 Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
 4 timeout, 5 TLS not agreed on (or with --resume: not resumed), 6 not trusted,
 7 wrong name or key, 8 expired or not yet valid, 9 revoked (or nothing current says

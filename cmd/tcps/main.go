@@ -101,6 +101,8 @@ type program struct {
 const appDescription = `tcps serve                     a TLS service on tcps://127.0.0.1:8120 that greets and echoes
 tcps connect localhost:8120    talk to it
 tcps forward FROM TO           a tunnel: TLS for a service that has none, or to one that has
+tcps run FILE                  many services in one process
+tcps inspect HOST:PORT         what a server accepts, and what is wrong with it
 tcps certs show FILE           what a certificate is, in words
 
 An endpoint is tcps://host:port (TLS), tcp://host:port (plain), unix:///path
