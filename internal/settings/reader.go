@@ -2,6 +2,7 @@ package settings
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -49,6 +50,9 @@ func (r *reader) read(n ast.Node, depth int) (*Value, error) {
 	case *ast.LiteralNode:
 		return &Value{At: r.at(n), Text: n.Value.Value}, nil
 	case *ast.StringNode:
+		if err := r.checkText(n, n.Value); err != nil {
+			return nil, err
+		}
 		return &Value{At: r.at(n), Text: n.Value}, nil
 	case *ast.NullNode:
 		return nil, r.at(n).Errorf("the value is left out")
@@ -57,6 +61,14 @@ func (r *reader) read(n ast.Node, depth int) (*Value, error) {
 	default:
 		return nil, r.at(n).Errorf("%s is not understood here", n.Type())
 	}
+}
+
+// checkText refuses what only an escape in quotes can write.
+func (r *reader) checkText(n ast.Node, text string) error {
+	if strings.ContainsRune(text, 0) {
+		return r.at(n).Errorf("a zero byte")
+	}
+	return nil
 }
 
 // alias is the value that an anchor has named before.
@@ -81,13 +93,17 @@ func (r *reader) readMapping(n ast.Node, fields []*ast.MappingValueNode, depth i
 			return nil, err
 		}
 		if _, ok := field.Key.(*ast.MergeKeyNode); ok {
-			if value.Kind != Mapping {
-				return nil, value.At.Errorf("<< wants a mapping, and this is %s", value.Kind)
+			fields, err := fieldsToMerge(value)
+			if err != nil {
+				return nil, err
 			}
-			merged = append(merged, value.Fields...)
+			merged = append(merged, fields...)
 			continue
 		}
 		key := field.Key.GetToken()
+		if err := r.checkText(field.Key, key.Value); err != nil {
+			return nil, err
+		}
 		if v.has(key.Value) {
 			return nil, r.at(field.Key).Errorf("the key %q is written twice", key.Value)
 		}
@@ -99,6 +115,23 @@ func (r *reader) readMapping(n ast.Node, fields []*ast.MappingValueNode, depth i
 		}
 	}
 	return v, nil
+}
+
+// fieldsToMerge are those of a mapping, or of several, of which the first goes
+// before the others.
+func fieldsToMerge(v *Value) ([]Field, error) {
+	mappings := []*Value{v}
+	if v.Kind == List {
+		mappings = v.List
+	}
+	var fields []Field
+	for _, one := range mappings {
+		if one.Kind != Mapping {
+			return nil, one.At.Errorf("<< wants a mapping, and this is %s", one.Kind)
+		}
+		fields = append(fields, one.Fields...)
+	}
+	return fields, nil
 }
 
 func (v *Value) has(key string) bool {
