@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -24,8 +25,8 @@ func checkValue(f cli.Flag, value string) error {
 	if _, ok := f.(*cli.BoolFlag); ok && value != "true" && value != "false" {
 		return errors.New("neither true nor false")
 	}
-	if generic, ok := f.(*cli.GenericFlag); ok {
-		return generic.Value.Set(value) // it is not the flag that the service will read
+	if generic, ok := f.(*cli.GenericFlag); ok { // a fresh value: the flag's own is its default
+		return reflect.New(reflect.TypeOf(generic.Value).Elem()).Interface().(cli.Generic).Set(value)
 	}
 	return nil
 }
