@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ var fileKeys = []string{"defaults", "services", "connections"}
 
 // readFile reads a file of services.
 func readFile(path string) (*configFile, error) {
-	content, err := os.ReadFile(path)
+	content, err := contentOf(path)
 	if err != nil {
 		if failed, ok := errors.AsType[*fs.PathError](err); ok {
 			err = failed.Err
@@ -49,6 +50,17 @@ func readFile(path string) (*configFile, error) {
 		return nil, misuse(fileExample, "%s: there are no services in it", path)
 	}
 	return f, nil
+}
+
+// contentOf reads a file or a pipe, and of an endless one no more than it takes
+// to refuse it.
+func contentOf(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, settings.MaxBytes+1))
 }
 
 const fileExample = "for instance: services: [{listen: tcps://:8443, forward: tcp://127.0.0.1:5432}]"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -109,6 +110,11 @@ type servicesFile struct {
 
 // read reads the file, and prepares those services that do not run yet.
 func (f *servicesFile) read(running []*unit) ([]*unit, error) {
+	if running != nil {
+		if err := checkReadableAgain(f.path); err != nil {
+			return nil, err
+		}
+	}
 	specs, err := f.program.specsOf(f.path, f.over)
 	if err != nil {
 		return nil, err
@@ -128,6 +134,15 @@ func (f *servicesFile) read(running []*unit) ([]*unit, error) {
 		units = append(units, u)
 	}
 	return units, nil
+}
+
+// checkReadableAgain refuses a pipe: that it has been read once does not mean that
+// there will ever be more, and who waits for it hears no further signal.
+func checkReadableAgain(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return fmt.Errorf("read file %q anew: it is a pipe or a device, and no file", path)
+	}
+	return nil // what else is wrong shows when it is read
 }
 
 // specsOf reads the services of a file, and what is wrong between them.
