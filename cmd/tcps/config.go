@@ -165,6 +165,10 @@ func explainAll(w io.Writer, indent string, flags []setting) {
 	flags = slices.Clone(flags)
 	slices.SortStableFunc(flags, func(a, b setting) int { return strings.Compare(a.name(), b.name()) })
 	for _, one := range flags {
+		one.values = slices.Clone(one.values)
+		for i, value := range one.values { // of a variable or a flag, which are relative to where we are
+			one.values[i] = absoluteValue(one.flag, value, "")
+		}
 		_, isList := one.flag.(*cli.StringSliceFlag)
 		explainOne(w, indent, one.name(), one, isList)
 	}

@@ -70,7 +70,7 @@ func (p *program) connectionOf(f *configFile, field settings.Field) (*connection
 	if err != nil || len(values) != 1 {
 		return nil, misuse("", "%s: endpoint: want one endpoint", to.At)
 	}
-	one.to = setting{values: values, source: to.At.String()}
+	one.to = setting{values: []string{absoluteEndpoint(values[0], f.dir())}, source: to.At.String()}
 	_, err = dialledEndpoint(values[0])
 	return one, err
 }

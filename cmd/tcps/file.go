@@ -8,7 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/urfave/cli/v2"
+
+	"tcps/internal/endpoint"
 	"tcps/internal/settings"
 )
 
@@ -104,16 +108,45 @@ func nearest(key string, known []string) string {
 	return suggestion("", key, known, "tcps run --help")
 }
 
-// resolve is a path of the file: relative ones are relative to the file.
-func (f *configFile) resolve(path string) string {
+// dir is the folder that paths of the file are relative to.
+func (f *configFile) dir() string { return filepath.Dir(f.path) }
+
+// absolute is a path that a folder has been put before, if it was relative.
+func absolute(path, dir string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	dir, err := filepath.Abs(filepath.Dir(f.path))
-	if err != nil {
-		return path
+	if whole, err := filepath.Abs(filepath.Join(dir, path)); err == nil {
+		return whole
 	}
-	return filepath.Join(dir, path)
+	return path
+}
+
+// absoluteEndpoint is an endpoint whose path, if it has one, is absolute.
+func absoluteEndpoint(text, dir string) string {
+	e, err := endpoint.Parse(text)
+	if err != nil || !e.IsUnix() || filepath.IsAbs(e.Path) || strings.HasPrefix(e.Path, "@") { // those have no file
+		return text
+	}
+	e.Path = absolute(e.Path, dir)
+	return e.String()
+}
+
+// absoluteValue is a value of a flag, with what is a path in it absolute.
+func absoluteValue(f cli.Flag, value, dir string) string {
+	usage := f.(cli.DocGenerationFlag).GetUsage()
+	switch {
+	case isPath(f):
+		return absolute(value, dir)
+	case strings.Contains(usage, "`ENDPOINT`"):
+		return absoluteEndpoint(value, dir)
+	case strings.Contains(usage, "=TARGET`"):
+		key, to, _ := strings.Cut(value, "=")
+		if to != "" {
+			return key + "=" + absoluteEndpoint(to, dir)
+		}
+	}
+	return value
 }
 
 // fieldOf is the field of a key, if there is one.

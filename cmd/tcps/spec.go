@@ -109,10 +109,13 @@ func (p *program) readWhat(s *spec, f *configFile, v *settings.Value) error {
 	s.command, s.what, s.whatSource = p.serveCommand(), values[0], found[0].At.String()
 	switch found[0].Key {
 	case "forward":
+		for i := range values {
+			values[i] = absoluteEndpoint(values[i], f.dir())
+		}
 		s.command, s.what, s.args = p.forwardCommand(), "forward", values
 	case "exec":
 		if strings.ContainsRune(values[0], filepath.Separator) {
-			values[0] = f.resolve(values[0])
+			values[0] = absolute(values[0], f.dir())
 		}
 		s.what, s.args = "exec", values
 	default:
@@ -264,9 +267,7 @@ func (f *configFile) valuesOf(field settings.Field, flag cli.Flag) ([]string, er
 		if err := checkValue(flag, value); err != nil {
 			return nil, misuse("", "%s: %s: value %q: %v", field.Value.At, field.Key, value, err)
 		}
-		if isPath(flag) {
-			values[i] = f.resolve(value)
-		}
+		values[i] = absoluteValue(flag, value, f.dir())
 	}
 	return values, nil
 }
