@@ -202,18 +202,34 @@ func checkTogether(specs []*spec) error {
 			return misuse("give them different names, or different endpoints to listen on", "%s: the service %q is there already, at %s", s.at, s.name, other.at)
 		}
 		names[s.name] = s
-		for _, text := range s.listen {
+		places := s.listen
+		if len(places) == 0 {
+			places = []string{defaultListen}
+		}
+		for _, text := range places {
 			e, err := endpoint.Parse(text)
 			if err != nil || !e.IsUnix() && e.Port == "0" {
 				continue
 			}
 			if other := sockets[socketOf(e)]; other != nil {
-				return misuse("listen elsewhere", "%s: the service %q listens on %s, and so does %q, at %s", s.at, s.name, e, other.name, other.at)
+				return s.collides(other, e)
 			}
 			sockets[socketOf(e)] = s
 		}
 	}
 	return nil
+}
+
+// collides says that a service cannot listen where another one does, or itself.
+func (s *spec) collides(other *spec, e endpoint.Endpoint) error {
+	if other == s {
+		return misuse("write it once", "%s: the service %q listens on %s twice", s.at, s.name, e)
+	}
+	hint := "listen elsewhere"
+	if s.listenSource != "" && s.listenSource == other.listenSource {
+		hint = "write listen with each service: " + s.listenSource + " says it of all"
+	}
+	return misuse(hint, "%s: the service %q listens on %s, and so does %q, at %s", s.at, s.name, e, other.name, other.at)
 }
 
 // socketOf is the same for endpoints that cannot both be listened on.

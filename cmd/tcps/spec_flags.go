@@ -68,11 +68,14 @@ func (s *spec) resolve(layers []layer) error {
 	for _, f := range s.command.Flags {
 		one := setting{flag: f, byDefault: defaultOf(f), source: "default"}
 		for _, l := range layers {
+			if !l.own && !s.concerns(f.Names()[0]) {
+				continue
+			}
 			values, source, err := l.lookup(f)
 			if err != nil {
 				return err
 			}
-			if len(values) > 0 && (l.own || s.concerns(f.Names()[0])) {
+			if len(values) > 0 {
 				one.values, one.source = values, source
 				break
 			}
@@ -90,8 +93,18 @@ func (s *spec) concerns(name string) bool {
 		return false
 	case slices.Contains(certificateFlags, name), isTrustFlag(name), strings.HasPrefix(name, "acme"):
 		return s.secure
+	case name == "route", name == "route-alpn":
+		return s.listensTLS()
+	case name == "passthrough":
+		return !anyPlain(s.listen)
+	case name == "starttls", name == "starttls-cancel":
+		return s.secure && !anyPlain(s.listen)
+	case name == "to-starttls":
+		return !anyPlain(s.targets)
+	case name == "4", name == "6", name == "bind":
+		return !onlyUnix(s.targets)
 	case strings.HasPrefix(name, "to-") && !strings.HasPrefix(name, "to-check"):
-		return anyTLS(s.args)
+		return anyTLS(s.targets)
 	}
 	return true
 }
