@@ -68,17 +68,15 @@ func (s *spec) resolve(layers []layer) error {
 	for _, f := range s.command.Flags {
 		one := setting{flag: f, byDefault: defaultOf(f), source: "default"}
 		for _, l := range layers {
-			if !l.own && !s.concerns(f.Names()[0]) {
+			values, source, err := l.lookup(f)
+			if err == nil && len(values) == 0 || !l.own && !s.concerns(f.Names()[0]) {
 				continue
 			}
-			values, source, err := l.lookup(f)
 			if err != nil {
 				return err
 			}
-			if len(values) > 0 {
-				one.values, one.source = values, source
-				break
-			}
+			one.values, one.source = values, source
+			break
 		}
 		s.flags = append(s.flags, one)
 	}

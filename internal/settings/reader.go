@@ -1,7 +1,6 @@
 package settings
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -87,6 +86,7 @@ func (r *reader) readMapping(n ast.Node, fields []*ast.MappingValueNode, depth i
 		v.At = r.at(fields[0].Key)
 	}
 	var merged []Field
+	own := make(map[string]bool)
 	for _, field := range fields {
 		value, err := r.read(field.Value, depth+1)
 		if err != nil {
@@ -104,13 +104,15 @@ func (r *reader) readMapping(n ast.Node, fields []*ast.MappingValueNode, depth i
 		if err := r.checkText(field.Key, key.Value); err != nil {
 			return nil, err
 		}
-		if v.has(key.Value) {
+		if own[key.Value] {
 			return nil, r.at(field.Key).Errorf("the key %q is written twice", key.Value)
 		}
+		own[key.Value] = true
 		v.Fields = append(v.Fields, Field{key.Value, r.at(field.Key), value})
 	}
 	for _, field := range merged { // what the mapping says itself goes first
-		if !v.has(field.Key) {
+		if !own[field.Key] {
+			own[field.Key] = true
 			v.Fields = append(v.Fields, field)
 		}
 	}
@@ -132,8 +134,4 @@ func fieldsToMerge(v *Value) ([]Field, error) {
 		fields = append(fields, one.Fields...)
 	}
 	return fields, nil
-}
-
-func (v *Value) has(key string) bool {
-	return slices.ContainsFunc(v.Fields, func(f Field) bool { return f.Key == key })
 }
