@@ -175,10 +175,7 @@ func (p *program) specsIn(file *configFile, over *cli.Context) ([]*spec, error) 
 // checkDefaults refuses keys that no service has, and values that none can take.
 func (p *program) checkDefaults(f *configFile) error {
 	flags := slices.Concat(p.serveCommand().Flags, p.forwardCommand().Flags)
-	var known []string
-	for _, flag := range flags {
-		known = append(known, flag.Names()[0])
-	}
+	known := flagNames(flags)
 	for _, field := range f.defaults {
 		i := slices.Index(known, field.Key)
 		switch {
@@ -268,11 +265,17 @@ func (p *program) configurerOf(s *spec) func(*cli.Context, *serving) error {
 
 // locate says which service of which file an error is about.
 func (s *spec) locate(err error) error {
-	located := fmt.Errorf("%s: service %q: %w", s.at, s.name, err)
+	return located(err, "%s: service %q: ", s.at, s.name)
+}
+
+// located is an error behind the place that it is about, as the same kind of
+// problem.
+func located(err error, format string, place ...any) error {
+	whole := fmt.Errorf(format+"%w", append(place, err)...)
 	if inner, ok := errors.AsType[*problem](err); ok {
-		return &problem{err: located, hints: inner.hints, code: inner.code}
+		return &problem{err: whole, hints: inner.hints, code: inner.code}
 	}
-	return located
+	return whole
 }
 
 // contexts are that of the service's command, and those of its names.

@@ -62,10 +62,7 @@ func (p *program) specOf(f *configFile, v *settings.Value, over *cli.Context) (*
 	if err := p.readWhat(s, f, v); err != nil {
 		return nil, err
 	}
-	known := slices.Clone(serviceKeys)
-	for _, flag := range s.command.Flags {
-		known = append(known, flag.Names()[0])
-	}
+	known := slices.Concat(serviceKeys, flagNames(s.command.Flags))
 	for _, field := range v.Fields {
 		if !slices.Contains(known, field.Key) {
 			return nil, misuse(p.elsewhere(s, field.Key, known), "%s: unknown key %q of a service with %s", field.At, field.Key, s.what)
@@ -149,13 +146,11 @@ func (p *program) elsewhere(s *spec, key string, known []string) string {
 			return "it is a flag of tcps " + other.Name + " only"
 		}
 	}
-	if p.connectCommandHas(key) {
+	if hasFlag(p.connectCommand(), key) {
 		return "it is a flag of tcps connect only"
 	}
 	return nearest(key, known)
 }
-
-func (p *program) connectCommandHas(key string) bool { return hasFlag(p.connectCommand(), key) }
 
 func hasFlag(c *cli.Command, name string) bool {
 	return slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
@@ -196,7 +191,7 @@ func (s *spec) listensTLS() bool { return len(s.listen) == 0 || anyTLS(s.listen)
 
 // first is what the first layer that knows a flag says of it.
 func (s *spec) first(layers []layer, name string) (values []string, source string, err error) {
-	i := slices.IndexFunc(s.command.Flags, func(f cli.Flag) bool { return f.Names()[0] == name })
+	i := slices.Index(flagNames(s.command.Flags), name)
 	if i < 0 {
 		return nil, "", nil
 	}

@@ -89,7 +89,7 @@ func (s *spec) concerns(name string) bool {
 	switch {
 	case s.isOfAnotherService(name):
 		return false
-	case slices.Contains(certificateFlags, name), isTrustFlag(name), strings.HasPrefix(name, "acme"):
+	case slices.Contains(certificateFlags, name), slices.Contains(flagNames(trustFlags()), name), strings.HasPrefix(name, "acme"):
 		return s.secure
 	case name == "route", name == "route-alpn":
 		return s.listensTLS()
@@ -107,17 +107,13 @@ func (s *spec) concerns(name string) bool {
 	return true
 }
 
-func isTrustFlag(name string) bool {
-	return slices.ContainsFunc(trustFlags(), func(f cli.Flag) bool { return f.Names()[0] == name })
-}
-
 // isOfAnotherService reports whether only another service has a flag.
 func (s *spec) isOfAnotherService(name string) bool {
 	for _, kind := range (&program{}).serviceKinds() {
 		if kind.flags == nil || kind.name == s.what {
 			continue
 		}
-		if slices.ContainsFunc(kind.flags(), func(f cli.Flag) bool { return f.Names()[0] == name }) {
+		if slices.Contains(flagNames(kind.flags()), name) {
 			return s.command.Name == "serve"
 		}
 	}
@@ -239,10 +235,9 @@ func (s *spec) readNames(f *configFile, v *settings.Value) error {
 
 func readNameSpec(f *configFile, v *settings.Value) (nameSpec, error) {
 	one := nameSpec{at: v.At}
-	known := []string{"name"}
+	known := append([]string{"name"}, flagNames(nameFlags())...)
 	own := f.layerOf(v.Fields, "")
 	for _, flag := range nameFlags() {
-		known = append(known, flag.Names()[0])
 		values, source, err := own.lookup(flag)
 		if err != nil {
 			return one, err

@@ -29,15 +29,7 @@ func (r *reader) read(n ast.Node, depth int) (*Value, error) {
 	case *ast.MappingValueNode:
 		return r.readMapping(n, []*ast.MappingValueNode{n}, depth)
 	case *ast.SequenceNode:
-		v := &Value{At: r.at(n), Kind: List}
-		for _, item := range n.Values {
-			read, err := r.read(item, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			v.List = append(v.List, read)
-		}
-		return v, nil
+		return r.readList(n, depth)
 	case *ast.AnchorNode:
 		name := n.Name.GetToken().Value
 		r.anchors[name] = nil
@@ -60,6 +52,18 @@ func (r *reader) read(n ast.Node, depth int) (*Value, error) {
 	default:
 		return nil, r.at(n).Errorf("%s is not understood here", n.Type())
 	}
+}
+
+func (r *reader) readList(n *ast.SequenceNode, depth int) (*Value, error) {
+	v := &Value{At: r.at(n), Kind: List}
+	for _, item := range n.Values {
+		read, err := r.read(item, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		v.List = append(v.List, read)
+	}
+	return v, nil
 }
 
 // checkText refuses what only an escape in quotes can write.
