@@ -56,7 +56,7 @@ func (p *program) connectionOf(f *configFile, field settings.Field) (*connection
 	}
 	values, err := to.Value.Texts()
 	if err != nil || len(values) != 1 {
-		return nil, misuse("", "%s: endpoint: want one endpoint", to.At)
+		return nil, misuse("for instance: endpoint: db.example.org:8443", "%s: endpoint: want one endpoint", to.At)
 	}
 	one.to = setting{values: []string{absoluteEndpoint(values[0], f.dir())}, source: to.At.String()}
 	if _, err := dialledEndpoint(values[0]); err != nil {
@@ -112,7 +112,7 @@ func (p *program) useConnection(c *cli.Context) (to string, err error) {
 		}
 		for _, value := range s.values {
 			if err := c.Set(s.name(), value); err != nil {
-				return "", misuse("", "%s: %s: %v", s.source, s.name(), err)
+				return "", misuse(valueHint, "%s: %s: %v", s.source, s.name(), err)
 			}
 		}
 	}

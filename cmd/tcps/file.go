@@ -39,7 +39,7 @@ func readFile(path string) (*configFile, error) {
 	}
 	root, err := settings.Parse(path, content)
 	if err != nil {
-		return nil, misuse("", "%v", err)
+		return nil, misuse(shapeHint, "%v", err)
 	}
 	f := &configFile{path: path}
 	if root.Kind != settings.Mapping {
@@ -67,7 +67,12 @@ func contentOf(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, settings.MaxBytes+1))
 }
 
-const fileExample = "for instance: services: [{listen: tcps://:8443, forward: tcp://127.0.0.1:5432}]"
+// What to do about a file: about its shape, and about a value in it.
+const (
+	fileExample = "for instance: services: [{listen: tcps://:8443, forward: tcp://127.0.0.1:5432}]"
+	shapeHint   = "\"tcps run --help\" shows what a file looks like"
+	valueHint   = "\"tcps serve --help\", \"tcps forward --help\" and \"tcps connect --help\" describe the flags"
+)
 
 func (f *configFile) readTop(field settings.Field) error {
 	v := field.Value

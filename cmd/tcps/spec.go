@@ -100,10 +100,10 @@ func (p *program) readWhat(s *spec, f *configFile, v *settings.Value) error {
 	}
 	values, err := found[0].Value.Texts()
 	if err != nil {
-		return misuse("", "%v", err)
+		return misuse(shapeHint, "%v", err)
 	}
 	if len(values) == 0 {
-		return misuse("", "%s: %s: the list is empty", found[0].At, found[0].Key)
+		return misuse(shapeHint, "%s: %s: the list is empty", found[0].At, found[0].Key)
 	}
 	s.command, s.what, s.whatSource = p.serveCommand(), values[0], found[0].At.String()
 	switch found[0].Key {
@@ -215,7 +215,7 @@ func (s *spec) readName(v *settings.Value) error {
 	}
 	names, err := field.Value.Texts()
 	if err != nil || len(names) != 1 || names[0] == "" {
-		return misuse("", "%s: name: want one name", field.At)
+		return misuse(shapeHint, "%s: name: want one name", field.At)
 	}
 	s.name, s.nameSource = names[0], field.At.String()
 	return nil
@@ -253,7 +253,7 @@ func environmentLayer() layer {
 			}
 		}
 		if err := checkValue(flag, text); err != nil {
-			return nil, "", misuse("", "flag --%s: value %q from environment variable %q: %v", flag.Names()[0], text, variable, err)
+			return nil, "", misuse(valueHint, "flag --%s: value %q from environment variable %q: %v", flag.Names()[0], text, variable, err)
 		}
 		return []string{text}, variable, nil
 	}}
@@ -275,14 +275,14 @@ func (f *configFile) layerOf(fields []settings.Field, kind string) layer {
 func (f *configFile) valuesOf(field settings.Field, flag cli.Flag) ([]string, error) {
 	values, err := field.Value.Texts()
 	if err != nil {
-		return nil, misuse("", "%v", err)
+		return nil, misuse(shapeHint, "%v", err)
 	}
 	_, isList := flag.(*cli.StringSliceFlag)
 	switch {
 	case len(values) == 0:
 		return nil, misuse("leave the key out if it is not meant", "%s: %s: the list is empty", field.At, field.Key)
 	case field.Value.Kind == settings.List && !isList:
-		return nil, misuse("", "%s: %s: want one value, and this is a list", field.Value.At, field.Key)
+		return nil, misuse(valueHint, "%s: %s: want one value, and this is a list", field.Value.At, field.Key)
 	}
 	for i, value := range values {
 		if value == "" {
@@ -292,7 +292,7 @@ func (f *configFile) valuesOf(field settings.Field, flag cli.Flag) ([]string, er
 			return nil, misuse("write a list of values: [a, b]", "%s: %s: a value of several lines", field.Value.At, field.Key)
 		}
 		if err := checkValue(flag, value); err != nil {
-			return nil, misuse("", "%s: %s: value %q: %v", field.Value.At, field.Key, value, err)
+			return nil, misuse(valueHint, "%s: %s: value %q: %v", field.Value.At, field.Key, value, err)
 		}
 		values[i] = absoluteValue(flag, value, f.dir())
 	}
