@@ -89,11 +89,12 @@ func (a *ACME) Terms(ctx context.Context) (string, error) {
 }
 
 func (a *ACME) prepare(_ *certmagic.Config, names []string) (time.Duration, error) {
-	return checkTime, a.check(names)
+	return checkTime, a.Check(names)
 }
 
-// check finds all that can be known to be wrong before an order.
-func (a *ACME) check(names []string) error {
+// Check finds all that can be known to be wrong before names are ordered, without
+// asking the authority.
+func (a *ACME) Check(names []string) error {
 	if !a.Agreed {
 		return ErrTermsNotAgreed
 	}

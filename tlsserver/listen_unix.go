@@ -27,37 +27,42 @@ func restrict(rc syscall.RawConn, mode fs.FileMode) error {
 	return err
 }
 
-// chown reads owner as user, user:group or :group, by name or number.
+// chown gives a file the owner of an endpoint.
 func chown(path, owner string) error {
+	uid, gid, err := ownerIDs(owner)
+	if err != nil {
+		return err
+	}
+	return os.Chown(path, uid, gid)
+}
+
+// ownerIDs reads owner as user, user:group or :group, by name or number; -1 is
+// left as it is.
+func ownerIDs(owner string) (uid, gid int, err error) {
 	name, group, _ := strings.Cut(owner, ":")
-	uid, gid := -1, -1
+	uid, gid = -1, -1
 	if name != "" {
-		id, err := numeric(name, func() (string, error) {
+		uid, err = numeric(name, func() (string, error) {
 			u, err := user.Lookup(name)
 			if err != nil {
 				return "", err
 			}
 			return u.Uid, nil
 		})
-		if err != nil {
-			return fmt.Errorf("owner %q: %w", owner, err)
-		}
-		uid = id
 	}
-	if group != "" {
-		id, err := numeric(group, func() (string, error) {
+	if err == nil && group != "" {
+		gid, err = numeric(group, func() (string, error) {
 			g, err := user.LookupGroup(group)
 			if err != nil {
 				return "", err
 			}
 			return g.Gid, nil
 		})
-		if err != nil {
-			return fmt.Errorf("owner %q: %w", owner, err)
-		}
-		gid = id
 	}
-	return os.Chown(path, uid, gid)
+	if err != nil {
+		return 0, 0, fmt.Errorf("owner %q: %w", owner, err)
+	}
+	return uid, gid, nil
 }
 
 func numeric(s string, lookUp func() (string, error)) (int, error) {

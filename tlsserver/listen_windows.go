@@ -8,6 +8,8 @@ import (
 
 func restrict(syscall.RawConn, fs.FileMode) error { return nil }
 
-func chown(string, string) error {
-	return errors.New("a Unix socket's owner cannot be set on Windows")
-}
+var errNoOwner = errors.New("a Unix socket's owner cannot be set on Windows")
+
+func chown(string, string) error { return errNoOwner }
+
+func ownerIDs(string) (uid, gid int, err error) { return 0, 0, errNoOwner }

@@ -387,12 +387,15 @@ func (s *Server) removeListener(l *net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, l)
+	s.checkIdleLocked()
 }
 
+// addConn takes in what a listener has accepted, also when a drain has begun
+// since: nobody else would serve that client.
 func (s *Server) addConn(c *Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state != running {
+	if s.state == closed {
 		return false
 	}
 	if s.conns == nil {
@@ -445,7 +448,7 @@ func (s *Server) checkIdleLocked() {
 	if s.idle == nil {
 		s.idle = make(chan struct{})
 	}
-	if s.state == running || len(s.conns) > 0 {
+	if s.state == running || len(s.conns)+len(s.listeners) > 0 { // a listener may have accepted one more
 		return
 	}
 	select {

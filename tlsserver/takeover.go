@@ -13,21 +13,34 @@ import (
 // is refused between. The endpoint is that of the second one: the same address,
 // perhaps with another scheme. Closing the second listener leaves the file of a
 // Unix socket alone until Settle has been called. Not on Windows.
-func TakeOver(l net.Listener, endpoint string) (net.Listener, error) {
+func TakeOver(l net.Listener, s string) (net.Listener, error) {
+	e, err := endpoint.Parse(s)
+	if err != nil {
+		return nil, err
+	}
+	second, err := takeOver(l, e)
+	if err != nil {
+		return nil, fmt.Errorf("take over %s: %w", e, bare(err))
+	}
+	return second, nil
+}
+
+func takeOver(l net.Listener, e endpoint.Endpoint) (net.Listener, error) {
+	if e.Owner != "" { // Settle is too late to find that nobody has this name
+		if _, _, err := ownerIDs(e.Owner); err != nil {
+			return nil, err
+		}
+	}
 	filer, ok := l.(interface{ File() (*os.File, error) })
 	if !ok {
-		return nil, fmt.Errorf("take over %s: a %T cannot be", endpoint, l)
+		return nil, fmt.Errorf("a %T cannot be", l)
 	}
 	file, err := filer.File()
 	if err != nil {
-		return nil, fmt.Errorf("take over %s: %w", endpoint, bare(err))
+		return nil, err
 	}
 	defer file.Close()
-	second, err := net.FileListener(file)
-	if err != nil {
-		return nil, fmt.Errorf("take over %s: %w", endpoint, bare(err))
-	}
-	return second, nil
+	return net.FileListener(file)
 }
 
 // Settle ends what TakeOver has begun: the first listener no longer removes the

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	"tcps/tlsserver"
@@ -127,5 +128,52 @@ func TestATakeoverThatIsGivenUpLeavesTheSocket(t *testing.T) {
 	<-served
 	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket's file is left: %v", err)
+	}
+}
+
+// A lateListener hands a connection out only once its own end has begun.
+type lateListener struct {
+	net.Listener
+	accepted, closed chan struct{}
+	once             sync.Once
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err == nil {
+		close(l.accepted)
+		<-l.closed
+	}
+	return nc, err
+}
+
+func (l *lateListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// Nobody else would serve a client that has been accepted in the moment in which
+// a drain begins.
+func TestWhoIsAcceptedWhileADrainBeginsIsServed(t *testing.T) {
+	inner, err := tlsserver.Listen(t.Context(), "tcp://127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lateListener{Listener: inner, accepted: make(chan struct{}), closed: make(chan struct{})}
+	server, served := naming("it"), make(chan error, 1)
+	go func() { served <- server.ServePlain(t.Context(), l) }()
+	shut := make(chan error, 1)
+	go func() {
+		<-l.accepted
+		shut <- server.Shutdown(t.Context())
+	}()
+	if got := ask(t, "tcp", inner.Addr().String()); got != "it" {
+		t.Errorf("the answer is %q", got)
+	}
+	if err := <-shut; err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, tlsserver.ErrServerClosed) {
+		t.Error(err)
 	}
 }

@@ -2,14 +2,18 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"tcps/certs"
 )
 
 func (p *program) configCommand() *cli.Command {
@@ -86,7 +90,9 @@ func (p *program) readAll(path string, over *cli.Context) ([]*spec, []*connectio
 
 // checkUnit reads all that a service would, and leaves no trace.
 func (p *program) checkUnit(c *cli.Context, s *spec) error {
-	flags, named, err := s.contexts(c.Context)
+	nobody, cancel := context.WithCancel(c.Context)
+	cancel() // nobody is asked, not even for terms of service
+	flags, named, err := s.contexts(nobody)
 	if err != nil {
 		return err
 	}
@@ -97,12 +103,52 @@ func (p *program) checkUnit(c *cli.Context, s *spec) error {
 	if err := p.configurerOf(s)(flags, serving); err != nil {
 		return err
 	}
-	managed, _, err := p.managementOf(flags, serving)
+	managed, acme, err := p.managementOf(flags, serving)
+	if err != nil || !serving.secure() {
+		return err
+	}
+	reloader := &reloader{config: serving.trust, server: serving.server, log: serving.log}
+	if !managed {
+		return reloader.load(nil)
+	}
+	manager := &certs.Manager{}
+	if acme != nil {
+		err = acme.checkAll(manager, serving)
+	} else {
+		err = checkLocalNames(flags)
+	}
 	if err != nil {
 		return err
 	}
-	if !managed && serving.secure() {
-		return (&reloader{config: serving.trust, server: serving.server, log: serving.log}).load(nil)
+	return reloader.load(manager)
+}
+
+// checkAll finds what is wrong before anybody is asked.
+func (a *acmeConfig) checkAll(m *certs.Manager, s *serving) error {
+	if err := a.apply(m, s); err != nil {
+		return err
+	}
+	a.issuer.Listener = netip.AddrPortFrom(netip.IPv6Unspecified(), 443) // it would have one
+	if err := a.issuer.Check(a.names); err != nil {
+		return failure(fmt.Errorf("manage certificates: %w", err))
+	}
+	return nil
+}
+
+// checkLocalNames asks the local authority, if it is there and needs no passphrase.
+func checkLocalNames(c *cli.Context) error {
+	dir, err := authorityDir(c)
+	if err != nil {
+		return err
+	}
+	authority, err := certs.OpenAuthority(dir)
+	if err != nil {
+		return nil // it would be made, or the passphrase asked for
+	}
+	for _, name := range list(c, "local") {
+		if err := authority.Permits(name); err != nil {
+			return failure(fmt.Errorf("manage certificates: %w", err))
+		}
 	}
 	return nil
 }
@@ -165,6 +211,10 @@ func explainAll(w io.Writer, indent string, flags []setting) {
 	flags = slices.Clone(flags)
 	slices.SortStableFunc(flags, func(a, b setting) int { return strings.Compare(a.name(), b.name()) })
 	for _, one := range flags {
+		one.values = slices.Clone(one.values)
+		for i, value := range one.values { // of a variable or a flag, which are relative to where we are
+			one.values[i] = absoluteValue(one.flag, value, "")
+		}
 		_, isList := one.flag.(*cli.StringSliceFlag)
 		explainOne(w, indent, one.name(), one, isList)
 	}

@@ -52,12 +52,3 @@ func unescapeText(text string) ([]byte, error) {
 	}
 	return out, nil
 }
-
-// flagNames are the names of flags, without their aliases.
-func flagNames(flags []cli.Flag) []string {
-	var names []string
-	for _, f := range flags {
-		names = append(names, f.Names()[0])
-	}
-	return names
-}

@@ -12,7 +12,6 @@ import (
 // A connection of a file is a name for what a command line of connect would say.
 type connection struct {
 	name  string
-	at    settings.Position
 	to    setting // the endpoint
 	flags []setting
 }
@@ -40,23 +39,12 @@ func (p *program) connectionsOf(f *configFile) ([]*connection, error) {
 }
 
 func (p *program) connectionOf(f *configFile, field settings.Field) (*connection, error) {
-	one := &connection{name: field.Key, at: field.At}
-	known := []string{"endpoint"}
-	own, environment := f.layerOf(field.Value.Fields, ""), environmentLayer()
-	for _, flag := range p.connectionFlags() {
-		known = append(known, flag.Names()[0])
-		s := setting{flag: flag, byDefault: defaultOf(flag), source: "default"}
-		for _, l := range []layer{environment, own} {
-			values, source, err := l.lookup(flag)
-			if err != nil {
-				return nil, err
-			}
-			if len(values) > 0 && s.values == nil {
-				s.values, s.source = values, source
-			}
-		}
-		one.flags = append(one.flags, s)
+	one := &connection{name: field.Key}
+	flags := p.connectionFlags()
+	if err := one.readFlags(flags, f.layerOf(field.Value.Fields, "")); err != nil {
+		return nil, err
 	}
+	known := append([]string{"endpoint"}, flagNames(flags)...)
 	for _, key := range field.Value.Fields {
 		if !slices.Contains(known, key.Key) {
 			return nil, misuse(nearest(key.Key, known), "%s: unknown key %q of a connection", key.At, key.Key)
@@ -68,11 +56,31 @@ func (p *program) connectionOf(f *configFile, field settings.Field) (*connection
 	}
 	values, err := to.Value.Texts()
 	if err != nil || len(values) != 1 {
-		return nil, misuse("", "%s: endpoint: want one endpoint", to.At)
+		return nil, misuse("for instance: endpoint: db.example.org:8443", "%s: endpoint: want one endpoint", to.At)
 	}
-	one.to = setting{values: values, source: to.At.String()}
-	_, err = dialledEndpoint(values[0])
-	return one, err
+	one.to = setting{values: []string{absoluteEndpoint(values[0], f.dir())}, source: to.At.String()}
+	if _, err := dialledEndpoint(values[0]); err != nil {
+		return nil, located(err, "%s: connection %q: ", to.At, one.name)
+	}
+	return one, nil
+}
+
+// readFlags gives each flag its value: what a variable says goes before the file.
+func (one *connection) readFlags(flags []cli.Flag, own layer) error {
+	for _, flag := range flags {
+		s := setting{flag: flag, byDefault: defaultOf(flag), source: "default"}
+		for _, l := range []layer{environmentLayer(), own} {
+			values, source, err := l.lookup(flag)
+			if err != nil {
+				return err
+			}
+			if len(values) > 0 && s.values == nil {
+				s.values, s.source = values, source
+			}
+		}
+		one.flags = append(one.flags, s)
+	}
+	return nil
 }
 
 // useConnection has the connection that the command line names say what neither
@@ -104,7 +112,7 @@ func (p *program) useConnection(c *cli.Context) (to string, err error) {
 		}
 		for _, value := range s.values {
 			if err := c.Set(s.name(), value); err != nil {
-				return "", misuse("", "%s: %s: %v", s.source, s.name(), err)
+				return "", misuse(valueHint, "%s: %s: %v", s.source, s.name(), err)
 			}
 		}
 	}

@@ -3,11 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/urfave/cli/v2"
+
+	"tcps/internal/endpoint"
 	"tcps/internal/settings"
 )
 
@@ -25,7 +30,7 @@ var fileKeys = []string{"defaults", "services", "connections"}
 
 // readFile reads a file of services.
 func readFile(path string) (*configFile, error) {
-	content, err := os.ReadFile(path)
+	content, err := contentOf(path)
 	if err != nil {
 		if failed, ok := errors.AsType[*fs.PathError](err); ok {
 			err = failed.Err
@@ -34,7 +39,7 @@ func readFile(path string) (*configFile, error) {
 	}
 	root, err := settings.Parse(path, content)
 	if err != nil {
-		return nil, misuse("", "%v", err)
+		return nil, misuse(shapeHint, "%v", err)
 	}
 	f := &configFile{path: path}
 	if root.Kind != settings.Mapping {
@@ -51,7 +56,23 @@ func readFile(path string) (*configFile, error) {
 	return f, nil
 }
 
-const fileExample = "for instance: services: [{listen: tcps://:8443, forward: tcp://127.0.0.1:5432}]"
+// contentOf reads a file or a pipe, and of an endless one no more than it takes
+// to refuse it.
+func contentOf(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, settings.MaxBytes+1))
+}
+
+// What to do about a file: about its shape, and about a value in it.
+const (
+	fileExample = "for instance: services: [{listen: tcps://:8443, forward: tcp://127.0.0.1:5432}]"
+	shapeHint   = "\"tcps run --help\" shows what a file looks like"
+	valueHint   = "\"tcps serve --help\", \"tcps forward --help\" and \"tcps connect --help\" describe the flags"
+)
 
 func (f *configFile) readTop(field settings.Field) error {
 	v := field.Value
@@ -92,16 +113,45 @@ func nearest(key string, known []string) string {
 	return suggestion("", key, known, "tcps run --help")
 }
 
-// resolve is a path of the file: relative ones are relative to the file.
-func (f *configFile) resolve(path string) string {
+// dir is the folder that paths of the file are relative to.
+func (f *configFile) dir() string { return filepath.Dir(f.path) }
+
+// absolute is a path that a folder has been put before, if it was relative.
+func absolute(path, dir string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
-	dir, err := filepath.Abs(filepath.Dir(f.path))
-	if err != nil {
-		return path
+	if whole, err := filepath.Abs(filepath.Join(dir, path)); err == nil {
+		return whole
 	}
-	return filepath.Join(dir, path)
+	return path
+}
+
+// absoluteEndpoint is an endpoint whose path, if it has one, is absolute.
+func absoluteEndpoint(text, dir string) string {
+	e, err := endpoint.Parse(text)
+	if err != nil || !e.IsUnix() || filepath.IsAbs(e.Path) || strings.HasPrefix(e.Path, "@") { // those have no file
+		return text
+	}
+	e.Path = absolute(e.Path, dir)
+	return e.String()
+}
+
+// absoluteValue is a value of a flag, with what is a path in it absolute.
+func absoluteValue(f cli.Flag, value, dir string) string {
+	usage := f.(cli.DocGenerationFlag).GetUsage()
+	switch {
+	case isPath(f):
+		return absolute(value, dir)
+	case strings.Contains(usage, "`ENDPOINT`"):
+		return absoluteEndpoint(value, dir)
+	case strings.Contains(usage, "=TARGET`"):
+		key, to, _ := strings.Cut(value, "=")
+		if to != "" {
+			return key + "=" + absoluteEndpoint(to, dir)
+		}
+	}
+	return value
 }
 
 // fieldOf is the field of a key, if there is one.

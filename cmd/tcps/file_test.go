@@ -151,6 +151,29 @@ func TestEveryFlagWorksFromAFile(t *testing.T) {
 	}
 }
 
+// What defaults say, and cannot mean for a service, leaves the flag's own default
+// alone.
+func TestDefaultsOfOtherServicesChangeNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tcps.yaml")
+	for _, service := range []string{"{service: echo, listen: 'tcp://127.0.0.1:1'}", "{forward: 'tcp://127.0.0.1:2', listen: 'tcp://127.0.0.1:1'}"} {
+		var got []map[string]string
+		for _, defaults := range []string{"{}", "{client-auth: optional, min: 1.3, history: 4, for: off, acme-challenge: dns, to-name: x, to-check-every: 1s}"} {
+			content := "defaults: " + defaults + "\nservices: [" + service + "]\n"
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			command := "serve"
+			if strings.Contains(service, "forward") {
+				command = "forward"
+			}
+			got = append(got, fromFile(t, command, path))
+		}
+		if diff := cmp.Diff(got[0], got[1]); diff != "" {
+			t.Errorf("%s (-without +with defaults):\n%s", service, diff)
+		}
+	}
+}
+
 // What a usage text calls a FILE or a DIR is resolved; nothing else is.
 func TestPathsAreKnown(t *testing.T) {
 	app := newApp(stdio{strings.NewReader(""), io.Discard, io.Discard})

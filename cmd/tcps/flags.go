@@ -46,6 +46,15 @@ func bytesFlag(category, name string, value int, usage string) *cli.GenericFlag 
 	return &cli.GenericFlag{Category: category, Name: name, EnvVars: env(name), Value: &v, Usage: usage}
 }
 
+// flagNames are the names of flags, without their aliases.
+func flagNames(flags []cli.Flag) []string {
+	var names []string
+	for _, f := range flags {
+		names = append(names, f.Names()[0])
+	}
+	return names
+}
+
 // list is the values of a repeatable flag, without empty ones: an environment
 // variable that is set to nothing means nothing.
 func list(c *cli.Context, name string) []string {

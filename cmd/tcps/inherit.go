@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"syscall"
 
 	"tcps/internal/endpoint"
 	"tcps/tlsserver"
@@ -45,7 +47,11 @@ func inherited(u *unit, e endpoint.Endpoint) string {
 func (h *inheritance) listen(ctx context.Context, u *unit, e endpoint.Endpoint) (net.Listener, error) {
 	socket := inherited(u, e)
 	if len(h.left[socket]) == 0 {
-		return listenAnew(ctx, u, e)
+		l, err := listenAnew(ctx, u, e)
+		if errors.Is(err, syscall.EADDRINUSE) && h.holds(e) {
+			return nil, failure(err, "a service that is to end listens on that port by another address: take it out, send SIGHUP, and only then put this one in")
+		}
+		return l, err
 	}
 	before := h.left[socket][0]
 	after, err := tlsserver.TakeOver(before, e.String())
@@ -55,6 +61,18 @@ func (h *inheritance) listen(ctx context.Context, u *unit, e endpoint.Endpoint) 
 	h.left[socket] = h.left[socket][1:]
 	h.taken = append(h.taken, heirloom{before, after, e})
 	return after, nil
+}
+
+// holds reports whether a service that is to end listens on an endpoint's port.
+func (h *inheritance) holds(e endpoint.Endpoint) bool {
+	for _, listeners := range h.left {
+		for _, l := range listeners {
+			if tcp, ok := l.Addr().(*net.TCPAddr); ok && !e.IsUnix() && fmt.Sprint(tcp.Port) == e.Port {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // settle makes the taken sockets those of their heirs for good: who had them may

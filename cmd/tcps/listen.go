@@ -96,6 +96,9 @@ func closeAll(listeners []listening) {
 }
 
 func listenHint(err error) []string {
+	if known, ok := errors.AsType[*problem](err); ok {
+		return known.hints
+	}
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return []string{"another program listens there: end it, or listen elsewhere (port 0 takes a free one)"}

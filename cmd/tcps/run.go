@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -109,6 +110,11 @@ type servicesFile struct {
 
 // read reads the file, and prepares those services that do not run yet.
 func (f *servicesFile) read(running []*unit) ([]*unit, error) {
+	if running != nil {
+		if err := checkReadableAgain(f.path); err != nil {
+			return nil, err
+		}
+	}
 	specs, err := f.program.specsOf(f.path, f.over)
 	if err != nil {
 		return nil, err
@@ -128,6 +134,15 @@ func (f *servicesFile) read(running []*unit) ([]*unit, error) {
 		units = append(units, u)
 	}
 	return units, nil
+}
+
+// checkReadableAgain refuses a pipe: that it has been read once does not mean that
+// there will ever be more, and who waits for it hears no further signal.
+func checkReadableAgain(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return fmt.Errorf("read file %q anew: it is a pipe or a device, and no file", path)
+	}
+	return nil // what else is wrong shows when it is read
 }
 
 // specsOf reads the services of a file, and what is wrong between them.
@@ -160,10 +175,7 @@ func (p *program) specsIn(file *configFile, over *cli.Context) ([]*spec, error) 
 // checkDefaults refuses keys that no service has, and values that none can take.
 func (p *program) checkDefaults(f *configFile) error {
 	flags := slices.Concat(p.serveCommand().Flags, p.forwardCommand().Flags)
-	var known []string
-	for _, flag := range flags {
-		known = append(known, flag.Names()[0])
-	}
+	known := flagNames(flags)
 	for _, field := range f.defaults {
 		i := slices.Index(known, field.Key)
 		switch {
@@ -187,18 +199,34 @@ func checkTogether(specs []*spec) error {
 			return misuse("give them different names, or different endpoints to listen on", "%s: the service %q is there already, at %s", s.at, s.name, other.at)
 		}
 		names[s.name] = s
-		for _, text := range s.listen {
+		places := s.listen
+		if len(places) == 0 {
+			places = []string{defaultListen}
+		}
+		for _, text := range places {
 			e, err := endpoint.Parse(text)
 			if err != nil || !e.IsUnix() && e.Port == "0" {
 				continue
 			}
 			if other := sockets[socketOf(e)]; other != nil {
-				return misuse("listen elsewhere", "%s: the service %q listens on %s, and so does %q, at %s", s.at, s.name, e, other.name, other.at)
+				return s.collides(other, e)
 			}
 			sockets[socketOf(e)] = s
 		}
 	}
 	return nil
+}
+
+// collides says that a service cannot listen where another one does, or itself.
+func (s *spec) collides(other *spec, e endpoint.Endpoint) error {
+	if other == s {
+		return misuse("write it once", "%s: the service %q listens on %s twice", s.at, s.name, e)
+	}
+	hint := "listen elsewhere"
+	if s.listenSource != "" && s.listenSource == other.listenSource {
+		hint = "write listen with each service: " + s.listenSource + " says it of all"
+	}
+	return misuse(hint, "%s: the service %q listens on %s, and so does %q, at %s", s.at, s.name, e, other.name, other.at)
 }
 
 // socketOf is the same for endpoints that cannot both be listened on.
@@ -237,11 +265,17 @@ func (p *program) configurerOf(s *spec) func(*cli.Context, *serving) error {
 
 // locate says which service of which file an error is about.
 func (s *spec) locate(err error) error {
-	located := fmt.Errorf("%s: service %q: %w", s.at, s.name, err)
+	return located(err, "%s: service %q: ", s.at, s.name)
+}
+
+// located is an error behind the place that it is about, as the same kind of
+// problem.
+func located(err error, format string, place ...any) error {
+	whole := fmt.Errorf(format+"%w", append(place, err)...)
 	if inner, ok := errors.AsType[*problem](err); ok {
-		return &problem{err: located, hints: inner.hints, code: inner.code}
+		return &problem{err: whole, hints: inner.hints, code: inner.code}
 	}
-	return located
+	return whole
 }
 
 // contexts are that of the service's command, and those of its names.

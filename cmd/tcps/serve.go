@@ -47,6 +47,9 @@ the environment:
 // greeting is what greet says: the words of the tutorial that tcps grew from.
 const greeting = "hello\r\n"
 
+// defaultListen is where serve listens when nothing says where.
+const defaultListen = "tcps://127.0.0.1:8120"
+
 // A serviceKind is one of serve's services: its name, the flags that only it
 // has, and the handler that they and the arguments after the name ask for.
 type serviceKind struct {
@@ -83,7 +86,7 @@ func noServiceArguments(args []string) error {
 
 func (p *program) serveCommand() *cli.Command {
 	listen := listFlag("Listening", "listen", "`ENDPOINT` to listen on: tcps://HOST:PORT, tcp://…, unix:///PATH?mode=0660&owner=USER:GROUP, unixs://…")
-	listen.DefaultText = "tcps://127.0.0.1:8120"
+	listen.DefaultText = defaultListen
 	flags := []cli.Flag{listen}
 	for _, kind := range p.serviceKinds() {
 		if kind.flags != nil {
@@ -187,7 +190,7 @@ func (p *program) configureService(c *cli.Context, s *serving) error {
 	}
 	listen := list(c, "listen")
 	if len(listen) == 0 {
-		listen = []string{"tcps://127.0.0.1:8120"}
+		listen = []string{defaultListen}
 	}
 	return s.readEndpoints(c, "flag --listen", listen)
 }

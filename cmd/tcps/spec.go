@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -21,11 +22,12 @@ type spec struct {
 	what    string       // the service, "forward" for a tunnel
 	args    []string     // what stands after the name of the service; a tunnel's targets
 	listen  []string
+	targets []string  // of a tunnel, those of its routes too
 	secure  bool      // TLS ends here
 	flags   []setting // in the table's order, those with their default too
 	names   []nameSpec
 
-	nameSource, whatSource string
+	nameSource, whatSource, listenSource string
 }
 
 // A setting is what a flag of a service is.
@@ -60,10 +62,7 @@ func (p *program) specOf(f *configFile, v *settings.Value, over *cli.Context) (*
 	if err := p.readWhat(s, f, v); err != nil {
 		return nil, err
 	}
-	known := slices.Clone(serviceKeys)
-	for _, flag := range s.command.Flags {
-		known = append(known, flag.Names()[0])
-	}
+	known := slices.Concat(serviceKeys, flagNames(s.command.Flags))
 	for _, field := range v.Fields {
 		if !slices.Contains(known, field.Key) {
 			return nil, misuse(p.elsewhere(s, field.Key, known), "%s: unknown key %q of a service with %s", field.At, field.Key, s.what)
@@ -72,7 +71,7 @@ func (p *program) specOf(f *configFile, v *settings.Value, over *cli.Context) (*
 	own := f.layerOf(v.Fields, "")
 	own.own = true
 	layers := []layer{overLayer(over), environmentLayer(), own, f.layerOf(f.defaults, " (defaults)")}
-	if err := s.readListen(layers); err != nil {
+	if err := s.readPlaces(layers); err != nil {
 		return nil, err
 	}
 	if err := s.readNames(f, v); err != nil {
@@ -101,18 +100,21 @@ func (p *program) readWhat(s *spec, f *configFile, v *settings.Value) error {
 	}
 	values, err := found[0].Value.Texts()
 	if err != nil {
-		return misuse("", "%v", err)
+		return misuse(shapeHint, "%v", err)
 	}
 	if len(values) == 0 {
-		return misuse("", "%s: %s: the list is empty", found[0].At, found[0].Key)
+		return misuse(shapeHint, "%s: %s: the list is empty", found[0].At, found[0].Key)
 	}
 	s.command, s.what, s.whatSource = p.serveCommand(), values[0], found[0].At.String()
 	switch found[0].Key {
 	case "forward":
+		for i := range values {
+			values[i] = absoluteEndpoint(values[i], f.dir())
+		}
 		s.command, s.what, s.args = p.forwardCommand(), "forward", values
 	case "exec":
 		if strings.ContainsRune(values[0], filepath.Separator) {
-			values[0] = f.resolve(values[0])
+			values[0] = absolute(values[0], f.dir())
 		}
 		s.what, s.args = "exec", values
 	default:
@@ -144,44 +146,61 @@ func (p *program) elsewhere(s *spec, key string, known []string) string {
 			return "it is a flag of tcps " + other.Name + " only"
 		}
 	}
-	if p.connectCommandHas(key) {
+	if hasFlag(p.connectCommand(), key) {
 		return "it is a flag of tcps connect only"
 	}
 	return nearest(key, known)
 }
 
-func (p *program) connectCommandHas(key string) bool { return hasFlag(p.connectCommand(), key) }
-
 func hasFlag(c *cli.Command, name string) bool {
 	return slices.ContainsFunc(c.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
 }
 
-// readListen reads where to listen, and whether TLS ends there, before all else:
-// what a default can mean depends on it.
-func (s *spec) readListen(layers []layer) (err error) {
-	if s.listen, err = s.first(layers, "listen"); err != nil {
+// readPlaces reads where to listen, where a tunnel leads, and whether TLS ends
+// here, before all else: what a default can mean depends on it.
+func (s *spec) readPlaces(layers []layer) (err error) {
+	if s.listen, s.listenSource, err = s.first(layers, "listen"); err != nil {
 		return err
 	}
-	through, err := s.first(layers, "passthrough")
-	s.secure = (len(s.listen) == 0 || anyTLS(s.listen)) && !slices.Equal(through, []string{"true"})
-	if err == nil && len(s.listen) == 0 && s.what == "forward" {
+	if s.what == "forward" && len(s.listen) == 0 {
 		return misuse("for instance: listen: tcps://:8443", "%s: a service with forward needs the key listen", s.at)
 	}
-	return err
-}
-
-// first is what the first layer that knows a flag says of it.
-func (s *spec) first(layers []layer, name string) ([]string, error) {
-	i := slices.IndexFunc(s.command.Flags, func(f cli.Flag) bool { return f.Names()[0] == name })
-	if i < 0 {
-		return nil, nil
+	if s.what == "forward" {
+		s.targets = slices.Clone(s.args)
 	}
-	for _, l := range layers {
-		if values, _, err := l.lookup(s.command.Flags[i]); err != nil || len(values) > 0 {
-			return values, err
+	through, _, err := s.first(layers, "passthrough")
+	if err != nil {
+		return err
+	}
+	s.secure = s.listensTLS() && (anyPlain(s.listen) || !slices.Equal(through, []string{"true"}))
+	for _, flag := range []string{"route", "route-alpn"} {
+		routes, _, err := s.first(layers, flag)
+		if err != nil {
+			return err
+		}
+		for _, route := range routes {
+			if _, to, ok := strings.Cut(route, "="); ok && s.listensTLS() {
+				s.targets = append(s.targets, to)
+			}
 		}
 	}
-	return nil, nil
+	return nil
+}
+
+func (s *spec) listensTLS() bool { return len(s.listen) == 0 || anyTLS(s.listen) }
+
+// first is what the first layer that knows a flag says of it.
+func (s *spec) first(layers []layer, name string) (values []string, source string, err error) {
+	i := slices.Index(flagNames(s.command.Flags), name)
+	if i < 0 {
+		return nil, "", nil
+	}
+	for _, l := range layers {
+		if values, source, err = l.lookup(s.command.Flags[i]); err != nil || len(values) > 0 {
+			return values, source, err
+		}
+	}
+	return nil, "", nil
 }
 
 // readName reads how the service is called.
@@ -196,7 +215,7 @@ func (s *spec) readName(v *settings.Value) error {
 	}
 	names, err := field.Value.Texts()
 	if err != nil || len(names) != 1 || names[0] == "" {
-		return misuse("", "%s: name: want one name", field.At)
+		return misuse(shapeHint, "%s: name: want one name", field.At)
 	}
 	s.name, s.nameSource = names[0], field.At.String()
 	return nil
@@ -220,12 +239,23 @@ func overLayer(over *cli.Context) layer {
 // environmentLayer is what the environment says of all services.
 func environmentLayer() layer {
 	return layer{lookup: func(flag cli.Flag) ([]string, string, error) {
-		text := os.Getenv(variableOf(flag))
-		values := []string{text}
-		if _, ok := flag.(*cli.StringSliceFlag); ok {
-			values = strings.Split(text, "\n")
+		variable := variableOf(flag)
+		text := os.Getenv(variable)
+		if text == "" {
+			return nil, "", nil
 		}
-		return slices.DeleteFunc(values, func(v string) bool { return v == "" }), variableOf(flag), nil
+		if _, ok := flag.(*cli.StringSliceFlag); ok {
+			return slices.DeleteFunc(strings.Split(text, "\n"), func(v string) bool { return v == "" }), variable, nil
+		}
+		if _, ok := flag.(*cli.BoolFlag); ok { // there 1 and TRUE will do
+			if truth, err := strconv.ParseBool(text); err == nil {
+				text = strconv.FormatBool(truth)
+			}
+		}
+		if err := checkValue(flag, text); err != nil {
+			return nil, "", misuse(valueHint, "flag --%s: value %q from environment variable %q: %v", flag.Names()[0], text, variable, err)
+		}
+		return []string{text}, variable, nil
 	}}
 }
 
@@ -245,14 +275,14 @@ func (f *configFile) layerOf(fields []settings.Field, kind string) layer {
 func (f *configFile) valuesOf(field settings.Field, flag cli.Flag) ([]string, error) {
 	values, err := field.Value.Texts()
 	if err != nil {
-		return nil, misuse("", "%s: %v", field.Key, err)
+		return nil, misuse(shapeHint, "%v", err)
 	}
 	_, isList := flag.(*cli.StringSliceFlag)
 	switch {
 	case len(values) == 0:
 		return nil, misuse("leave the key out if it is not meant", "%s: %s: the list is empty", field.At, field.Key)
 	case field.Value.Kind == settings.List && !isList:
-		return nil, misuse("", "%s: %s: want one value, and this is a list", field.Value.At, field.Key)
+		return nil, misuse(valueHint, "%s: %s: want one value, and this is a list", field.Value.At, field.Key)
 	}
 	for i, value := range values {
 		if value == "" {
@@ -262,11 +292,9 @@ func (f *configFile) valuesOf(field settings.Field, flag cli.Flag) ([]string, er
 			return nil, misuse("write a list of values: [a, b]", "%s: %s: a value of several lines", field.Value.At, field.Key)
 		}
 		if err := checkValue(flag, value); err != nil {
-			return nil, misuse("", "%s: %s: value %q: %v", field.Value.At, field.Key, value, err)
+			return nil, misuse(valueHint, "%s: %s: value %q: %v", field.Value.At, field.Key, value, err)
 		}
-		if isPath(flag) {
-			values[i] = f.resolve(value)
-		}
+		values[i] = absoluteValue(flag, value, f.dir())
 	}
 	return values, nil
 }
@@ -277,5 +305,21 @@ func anyTLS(endpoints []string) bool {
 	return slices.ContainsFunc(endpoints, func(text string) bool {
 		e, err := endpoint.Parse(text)
 		return err != nil || e.TLS()
+	})
+}
+
+// anyPlain reports whether any of these endpoints is without TLS.
+func anyPlain(endpoints []string) bool {
+	return slices.ContainsFunc(endpoints, func(text string) bool {
+		e, err := endpoint.Parse(text)
+		return err == nil && !e.TLS()
+	})
+}
+
+// onlyUnix reports whether all of these endpoints are Unix sockets.
+func onlyUnix(endpoints []string) bool {
+	return !slices.ContainsFunc(endpoints, func(text string) bool {
+		e, err := endpoint.Parse(text)
+		return err != nil || !e.IsUnix()
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -24,8 +25,8 @@ func checkValue(f cli.Flag, value string) error {
 	if _, ok := f.(*cli.BoolFlag); ok && value != "true" && value != "false" {
 		return errors.New("neither true nor false")
 	}
-	if generic, ok := f.(*cli.GenericFlag); ok {
-		return generic.Value.Set(value) // it is not the flag that the service will read
+	if generic, ok := f.(*cli.GenericFlag); ok { // a fresh value: the flag's own is its default
+		return reflect.New(reflect.TypeOf(generic.Value).Elem()).Interface().(cli.Generic).Set(value)
 	}
 	return nil
 }
@@ -68,13 +69,14 @@ func (s *spec) resolve(layers []layer) error {
 		one := setting{flag: f, byDefault: defaultOf(f), source: "default"}
 		for _, l := range layers {
 			values, source, err := l.lookup(f)
+			if err == nil && len(values) == 0 || !l.own && !s.concerns(f.Names()[0]) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
-			if len(values) > 0 && (l.own || s.concerns(f.Names()[0])) {
-				one.values, one.source = values, source
-				break
-			}
+			one.values, one.source = values, source
+			break
 		}
 		s.flags = append(s.flags, one)
 	}
@@ -87,16 +89,22 @@ func (s *spec) concerns(name string) bool {
 	switch {
 	case s.isOfAnotherService(name):
 		return false
-	case slices.Contains(certificateFlags, name), isTrustFlag(name), strings.HasPrefix(name, "acme"):
+	case slices.Contains(certificateFlags, name), slices.Contains(flagNames(trustFlags()), name), strings.HasPrefix(name, "acme"):
 		return s.secure
+	case name == "route", name == "route-alpn":
+		return s.listensTLS()
+	case name == "passthrough":
+		return !anyPlain(s.listen)
+	case name == "starttls", name == "starttls-cancel":
+		return s.secure && !anyPlain(s.listen)
+	case name == "to-starttls":
+		return !anyPlain(s.targets)
+	case name == "4", name == "6", name == "bind":
+		return !onlyUnix(s.targets)
 	case strings.HasPrefix(name, "to-") && !strings.HasPrefix(name, "to-check"):
-		return anyTLS(s.args)
+		return anyTLS(s.targets)
 	}
 	return true
-}
-
-func isTrustFlag(name string) bool {
-	return slices.ContainsFunc(trustFlags(), func(f cli.Flag) bool { return f.Names()[0] == name })
 }
 
 // isOfAnotherService reports whether only another service has a flag.
@@ -105,7 +113,7 @@ func (s *spec) isOfAnotherService(name string) bool {
 		if kind.flags == nil || kind.name == s.what {
 			continue
 		}
-		if slices.ContainsFunc(kind.flags(), func(f cli.Flag) bool { return f.Names()[0] == name }) {
+		if slices.Contains(flagNames(kind.flags()), name) {
 			return s.command.Name == "serve"
 		}
 	}
@@ -227,10 +235,9 @@ func (s *spec) readNames(f *configFile, v *settings.Value) error {
 
 func readNameSpec(f *configFile, v *settings.Value) (nameSpec, error) {
 	one := nameSpec{at: v.At}
-	known := []string{"name"}
+	known := append([]string{"name"}, flagNames(nameFlags())...)
 	own := f.layerOf(v.Fields, "")
 	for _, flag := range nameFlags() {
-		known = append(known, flag.Names()[0])
 		values, source, err := own.lookup(flag)
 		if err != nil {
 			return one, err

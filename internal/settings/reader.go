@@ -1,7 +1,7 @@
 package settings
 
 import (
-	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -29,15 +29,7 @@ func (r *reader) read(n ast.Node, depth int) (*Value, error) {
 	case *ast.MappingValueNode:
 		return r.readMapping(n, []*ast.MappingValueNode{n}, depth)
 	case *ast.SequenceNode:
-		v := &Value{At: r.at(n), Kind: List}
-		for _, item := range n.Values {
-			read, err := r.read(item, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			v.List = append(v.List, read)
-		}
-		return v, nil
+		return r.readList(n, depth)
 	case *ast.AnchorNode:
 		name := n.Name.GetToken().Value
 		r.anchors[name] = nil
@@ -49,6 +41,9 @@ func (r *reader) read(n ast.Node, depth int) (*Value, error) {
 	case *ast.LiteralNode:
 		return &Value{At: r.at(n), Text: n.Value.Value}, nil
 	case *ast.StringNode:
+		if err := r.checkText(n, n.Value); err != nil {
+			return nil, err
+		}
 		return &Value{At: r.at(n), Text: n.Value}, nil
 	case *ast.NullNode:
 		return nil, r.at(n).Errorf("the value is left out")
@@ -57,6 +52,26 @@ func (r *reader) read(n ast.Node, depth int) (*Value, error) {
 	default:
 		return nil, r.at(n).Errorf("%s is not understood here", n.Type())
 	}
+}
+
+func (r *reader) readList(n *ast.SequenceNode, depth int) (*Value, error) {
+	v := &Value{At: r.at(n), Kind: List}
+	for _, item := range n.Values {
+		read, err := r.read(item, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		v.List = append(v.List, read)
+	}
+	return v, nil
+}
+
+// checkText refuses what only an escape in quotes can write.
+func (r *reader) checkText(n ast.Node, text string) error {
+	if strings.ContainsRune(text, 0) {
+		return r.at(n).Errorf("a zero byte")
+	}
+	return nil
 }
 
 // alias is the value that an anchor has named before.
@@ -75,32 +90,52 @@ func (r *reader) readMapping(n ast.Node, fields []*ast.MappingValueNode, depth i
 		v.At = r.at(fields[0].Key)
 	}
 	var merged []Field
+	own := make(map[string]bool)
 	for _, field := range fields {
 		value, err := r.read(field.Value, depth+1)
 		if err != nil {
 			return nil, err
 		}
 		if _, ok := field.Key.(*ast.MergeKeyNode); ok {
-			if value.Kind != Mapping {
-				return nil, value.At.Errorf("<< wants a mapping, and this is %s", value.Kind)
+			fields, err := fieldsToMerge(value)
+			if err != nil {
+				return nil, err
 			}
-			merged = append(merged, value.Fields...)
+			merged = append(merged, fields...)
 			continue
 		}
 		key := field.Key.GetToken()
-		if v.has(key.Value) {
+		if err := r.checkText(field.Key, key.Value); err != nil {
+			return nil, err
+		}
+		if own[key.Value] {
 			return nil, r.at(field.Key).Errorf("the key %q is written twice", key.Value)
 		}
+		own[key.Value] = true
 		v.Fields = append(v.Fields, Field{key.Value, r.at(field.Key), value})
 	}
 	for _, field := range merged { // what the mapping says itself goes first
-		if !v.has(field.Key) {
+		if !own[field.Key] {
+			own[field.Key] = true
 			v.Fields = append(v.Fields, field)
 		}
 	}
 	return v, nil
 }
 
-func (v *Value) has(key string) bool {
-	return slices.ContainsFunc(v.Fields, func(f Field) bool { return f.Key == key })
+// fieldsToMerge are those of a mapping, or of several, of which the first goes
+// before the others.
+func fieldsToMerge(v *Value) ([]Field, error) {
+	mappings := []*Value{v}
+	if v.Kind == List {
+		mappings = v.List
+	}
+	var fields []Field
+	for _, one := range mappings {
+		if one.Kind != Mapping {
+			return nil, one.At.Errorf("<< wants a mapping, and this is %s", one.Kind)
+		}
+		fields = append(fields, one.Fields...)
+	}
+	return fields, nil
 }

@@ -4,8 +4,10 @@
 package settings
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -90,11 +92,15 @@ func (v *Value) Texts() ([]string, error) {
 }
 
 // Parse reads a file of one document; name is what positions call it. Keys that
-// are written twice, values that are left out and tags are errors; anchors,
-// aliases and merge keys (<<) are heeded.
+// are written twice, values that are left out, tags, zero bytes and what is not
+// UTF-8 are errors; anchors, aliases and merge keys (<<) are heeded.
 func Parse(name string, content []byte) (*Value, error) {
 	if len(content) > MaxBytes {
 		return nil, fmt.Errorf("%s: more than %d bytes are no settings", name, MaxBytes)
+	}
+	content = bytes.TrimPrefix(content, []byte("\xEF\xBB\xBF")) // editors' mark of UTF-8 would be part of the first key
+	if err := checkBytes(name, content); err != nil {
+		return nil, err
 	}
 	file, err := parser.ParseBytes(content, 0)
 	if err != nil {
@@ -107,7 +113,7 @@ func Parse(name string, content []byte) (*Value, error) {
 	p := &reader{name: name, anchors: make(map[string]*Value)}
 	var bodies []ast.Node
 	for _, document := range file.Docs {
-		if document.Body != nil {
+		if _, isDirective := document.Body.(*ast.DirectiveNode); document.Body != nil && !isDirective {
 			bodies = append(bodies, document.Body)
 		}
 	}
@@ -119,4 +125,32 @@ func Parse(name string, content []byte) (*Value, error) {
 	default:
 		return nil, p.at(bodies[1]).Errorf("a second document begins here: want one")
 	}
+}
+
+// checkBytes refuses what is no text: what YAML makes of it differs from what was
+// written.
+func checkBytes(name string, content []byte) error {
+	for i, line := range bytes.Split(content, []byte("\n")) {
+		at := bytes.IndexByte(line, 0)
+		text := "a zero byte"
+		if !utf8.Valid(line) {
+			at, text = validUntil(line), "this is not UTF-8"
+		}
+		if at >= 0 {
+			return Position{name, i + 1, utf8.RuneCount(line[:at]) + 1}.Errorf("%s", text)
+		}
+	}
+	return nil
+}
+
+// validUntil is where UTF-8 ends.
+func validUntil(b []byte) int {
+	for i := 0; i < len(b); {
+		r, size := utf8.DecodeRune(b[i:])
+		if r == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return len(b)
 }

@@ -34,6 +34,9 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		{"comments", "# one\na: b # two\n", "{a: b}"},
 		{"a text of several lines", "a: |\n  x\n  y\n", "{a: x\ny\n}"},
 		{"anchors", "a: &x {b: c}\nd: *x\n", "{a: {b: c}}{d: {b: c}}"},
+		{"an editor's mark", "\xEF\xBB\xBFa: b\r\n", "{a: b}"},
+		{"a directive", "%YAML 1.2\n---\na: b\n...\n", "{a: b}"},
+		{"several mappings merged", "a: &x {b: 1}\nc: &y {b: 2, d: 3}\ne: {<<: [*x, *y], f: 4}\n", "{a: {b: 1}}{c: {b: 2}{d: 3}}{e: {f: 4}{b: 1}{d: 3}}"},
 		{"merge keys", "a: &x {b: c, d: e}\nf:\n  <<: *x\n  d: own\n", "{a: {b: c}{d: e}}{f: {d: own}{b: c}}"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -59,7 +62,11 @@ func TestWhatIsWrongIsToldWithItsPlace(t *testing.T) {
 		{"an anchor within itself", "a: &x [*x]\n", "no anchor &x"},
 		{"two documents", "a: b\n---\nc: d\n", "f:3:"},
 		{"nothing", "# empty\n", "f: the file is empty"},
-		{"merging no mapping", "a: &x [b]\nc:\n  <<: *x\n", "<< wants a mapping, and this is a list"},
+		{"merging no mapping", "a: &x [b]\nc:\n  <<: *x\n", "f:1:8: << wants a mapping, and this is one value"},
+		{"bytes that are no text", "a: b\nc: 'ö\xff'\n", "f:2:6: this is not UTF-8"},
+		{"a zero byte", "a: b\nc: d\x00\n", "f:2:5: a zero byte"},
+		{"a zero byte in quotes", "a: \"d\\0\"\n", "f:1:4: a zero byte"},
+		{"a zero byte in a key", "\"d\\0\": a\n", "f:1:1: a zero byte"},
 		{"too deep", "a: " + strings.Repeat("[", 30) + strings.Repeat("]", 30), "nested more than 20 deep"},
 		{"too long", "a: " + strings.Repeat("x", settings.MaxBytes), "more than 1048576 bytes"},
 	} {
