@@ -114,7 +114,7 @@ func hasIPv6() bool {
 
 // scriptDeadline makes a script that hangs say where, before go test kills all.
 func scriptDeadline(t *testing.T) time.Time {
-	limit := time.Now().Add(9 * time.Minute) // for all of them: most wait for a peer or an authority
+	limit := time.Now().Add(12 * time.Minute) // for all of them: most wait for a peer or an authority
 	if d, ok := t.Deadline(); ok && d.Before(limit) {
 		return d
 	}
