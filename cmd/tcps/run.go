@@ -251,6 +251,7 @@ func (p *program) unitOf(ctx context.Context, s *spec) (*unit, error) {
 	if err != nil {
 		return nil, s.locate(err)
 	}
+	s.warn(u.log)
 	u.meaning, u.locate = s.meaning(), s.locate
 	return u, nil
 }

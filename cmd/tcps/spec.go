@@ -27,8 +27,13 @@ type spec struct {
 	flags   []setting // in the table's order, those with their default too
 	names   []nameSpec
 
+	overruled []overruled
+
 	nameSource, whatSource, listenSource string
 }
+
+// An overruled is a value of a service that does not count.
+type overruled struct{ by, at string }
 
 // A setting is what a flag of a service is.
 type setting struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -81,7 +82,28 @@ func (s *spec) resolve(layers []layer) error {
 		s.flags = append(s.flags, one)
 	}
 	s.dropUseless(layers)
+	s.noteOverruled(layers)
 	return nil
+}
+
+// noteOverruled notes what the service says of itself, and something else goes
+// before it.
+func (s *spec) noteOverruled(layers []layer) {
+	own := layers[slices.IndexFunc(layers, func(l layer) bool { return l.own })]
+	for _, one := range s.flags {
+		values, source, _ := own.lookup(one.flag)
+		if len(values) > 0 && source != one.source && !slices.Equal(values, one.values) {
+			s.overruled = append(s.overruled, overruled{one.source, source})
+		}
+	}
+}
+
+// warn tells of what does not count: a variable may have been meant for another
+// command.
+func (s *spec) warn(log *slog.Logger) {
+	for _, o := range s.overruled {
+		log.Warn("a value of the file does not count, another one goes before it", "counts", o.by, "not", o.at)
+	}
 }
 
 // concerns reports whether a flag can mean something for the service.
