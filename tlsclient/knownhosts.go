@@ -117,8 +117,12 @@ func (k *KnownHosts) judge(known []KnownHost, key [32]byte) (KnownHost, error) {
 	return KnownHost{}, nil
 }
 
-// read returns nothing where there is no file.
+// read returns nothing where there is no file. What is no file cannot be replaced
+// either, and opening a pipe would wait for its other end.
 func (k *KnownHosts) read() ([]byte, error) {
+	if info, err := os.Stat(k.path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("read known hosts %q: it is no regular file", k.path)
+	}
 	f, err := os.Open(k.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -153,6 +157,9 @@ func checkUnwritable(f *os.File) error {
 	info, err := f.Stat()
 	if err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
 		err = fmt.Errorf("others can write to it (mode %04o): whose keys are in it cannot be known", info.Mode().Perm())
+	}
+	if err == nil {
+		err = checkOwner(info)
 	}
 	return err
 }

@@ -118,6 +118,23 @@ func TestKnownHostsIsPrivate(t *testing.T) {
 	}
 }
 
+// The mode of a file is its owner's to choose.
+func TestKnownHostsOfOthersAreRefused(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	k := knownHosts(t)
+	if _, err := k.Add(t.Context(), "a:1", "a", pin.Pin{1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chown(k.Path(), 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Find("a:1", "a"); err == nil || !strings.Contains(err.Error(), "it belongs to another user (12345)") {
+		t.Errorf("of another user: %v", err)
+	}
+}
+
 // What a human has written stays: comments, more keys of a server, a last line
 // without an end, a link to where the file is kept.
 func TestKnownHostsOfHumans(t *testing.T) {

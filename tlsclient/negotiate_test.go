@@ -199,15 +199,24 @@ func TestEachStepOfDiallingIsTimed(t *testing.T) {
 // dialer that does it itself.
 func TestAResumedSessionIsVerifiedByTheNameThatCountsNow(t *testing.T) {
 	a := newAuthority(t)
-	endpoint, _ := helloServer(t, a, func(c *tls.Config) {
-		c.Certificates = []tls.Certificate{a.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"one.test"} })}
-	})
+	config := &tls.Config{Certificates: []tls.Certificate{a.issue(t, func(c *x509.Certificate) { c.DNSNames = []string{"one.test"} })}}
+	endpoint := "tcps://" + serveTLS(t, config, greet)
 	versions(t, func(t *testing.T, version uint16) {
-		d := &tlsclient.Dialer{RootCAs: a.pool(), ServerName: "one.test", SNI: "front.test", MaxVersion: version, Sessions: tls.NewLRUClientSessionCache(0)}
-		conn, err := d.Dial(t.Context(), endpoint)
-		wantGreeting(t, closed(t, conn, err))
-		d.ServerName = "two.test"
-		_, err = d.Dial(t.Context(), endpoint)
-		wantFailure(t, err, "name", 7, "shake hands with "+endpoint)
+		for _, sni := range []string{"front.test", "one.test"} { // crypto/tls verifies the first dialling of the latter
+			d := &tlsclient.Dialer{RootCAs: a.pool(), ServerName: "one.test", SNI: sni, MaxVersion: version, Sessions: tls.NewLRUClientSessionCache(0)}
+			conn, err := d.Dial(t.Context(), endpoint)
+			wantGreeting(t, closed(t, conn, err))
+			refused := func(why tlsclient.Reason, code int) {
+				conn, err := d.Dial(t.Context(), endpoint)
+				if err == nil {
+					conn.Close()
+				}
+				wantFailure(t, err, why, code, "shake hands with "+endpoint)
+			}
+			d.ServerName = "two.test"
+			refused("name", 7)
+			d.ServerName, d.RootCAs = "one.test", newAuthority(t).pool()
+			refused("untrusted", 6)
+		}
 	})
 }

@@ -19,3 +19,12 @@ func checkPrivate(info fs.FileInfo) error {
 	}
 	return nil
 }
+
+// checkOwner refuses a file whose owner is neither us nor root: its mode is theirs to
+// choose.
+func checkOwner(info fs.FileInfo) error {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("it belongs to another user (%d): whose keys are in it cannot be known", stat.Uid)
+	}
+	return nil
+}

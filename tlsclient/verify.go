@@ -46,8 +46,9 @@ func (d *Dialer) judge(c *Conn, e endpoint.Endpoint, cs tls.ConnectionState, nam
 		_, c.untrusted = verify(&cs, d.RootCAs, name)
 		return nil
 	}
-	// Chains that come out of a file are no proof of anything.
-	if !d.pinsAlone() && (len(cs.VerifiedChains) == 0 || cs.DidResume && d.keepsSessions()) {
+	// Chains that come out of a file are no proof of anything, and those of a session
+	// that was found by what is sent as the name were verified for another one.
+	if !d.pinsAlone() && (len(cs.VerifiedChains) == 0 || cs.DidResume && (d.keepsSessions() || d.sni(name) != name)) {
 		var err error
 		if cs.VerifiedChains, err = verify(&cs, d.RootCAs, name); err != nil {
 			return err

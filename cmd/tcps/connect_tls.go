@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -140,11 +141,12 @@ func rootsToBind(c *cli.Context) ([]*x509.Certificate, error) {
 	return roots, err
 }
 
-// A keyLog appends to a file; it is opened for each line, and so never left open.
+// A keyLog appends to a file; it is opened for each line, and so never left open. A
+// pipe that nobody reads is an error: opening it would wait for ever.
 type keyLog string
 
 func (k keyLog) Write(line []byte) (n int, err error) {
-	f, err := os.OpenFile(string(k), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(string(k), os.O_WRONLY|os.O_APPEND|os.O_CREATE|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return 0, bareFileError(err)
 	}

@@ -33,8 +33,8 @@ Examples:
 Exit status: 0 good, 1 a part could not be found out, 2 wrong usage, 3 not
 resolved or not connected, 4 timeout, 5 no TLS that clients of today speak, 6 the
 certificate is not trusted or for another use, 7 wrong name, 8 expired or not yet
-valid, 9 revoked, 10 the server refused our certificate (one that it wants and
-does not get is no fault), 75 the certificate needs renewal (--warn-days). Of
+valid, 9 revoked, 10 the server refused us (that it wants a certificate and gets
+none is no fault), 75 the certificate needs renewal (--warn-days). Of
 several faults the one with the lowest status counts; what is only weak is said,
 and is none.`
 
@@ -237,7 +237,11 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 		o = i.prober.Handshake(ctx, probe.Handshake{Wait: true, NextProtos: i.needALPN})
 		why = i.handshakeError(o.Err)
 	}
-	if why == nil || len(o.State.PeerCertificates) > 0 {
+	if why == nil {
+		return o, nil
+	}
+	if len(o.State.PeerCertificates) > 0 {
+		i.unfinished(o, why)
 		return o, nil
 	}
 	if why.Reason == tlsclient.ReasonNotTLS || why.Timeout() {
@@ -259,6 +263,31 @@ func (i *inspection) noHandshake(why *tlsclient.Error) {
 		f.Reason = tlsclient.ReasonNoSharedCipher // as Dial has it
 	}
 	i.report.Faults = append(i.report.Faults, f)
+}
+
+// unfinished is a handshake that showed a certificate and came to nothing: it proves
+// no key, and clients are not served. Only that a server wants a certificate of ours
+// is no fault.
+func (i *inspection) unfinished(o *probe.Outcome, why *tlsclient.Error) {
+	text := "the handshake comes to no good end: " + why.Err.Error()
+	switch kind := why.Reason.Kind(); {
+	case o.Request != nil && wantsCertificate(why.Reason):
+	case why.Timeout(), why.Reason == tlsclient.ReasonReset:
+		i.unknown("whether it takes clients", why)
+	case kind == "peer-refused-us", kind == tlsclient.ReasonUntrusted:
+		i.fault(why.Reason, text)
+	default:
+		i.report.Faults = append(i.report.Faults, inspectFault{why.Reason, tlsclient.ReasonVersion.ExitCode(), terminal.Printable(text)})
+	}
+}
+
+// wantsCertificate tells the alerts by which servers say that a certificate is
+// missing (RFC 8446, 6.2; up to TLS 1.2 it is handshake_failure) from those for
+// what else goes wrong there.
+func wantsCertificate(why tlsclient.Reason) bool {
+	return slices.ContainsFunc([]string{
+		"certificate_required", "handshake_failure", "bad_certificate", "certificate_unknown", "unknown_ca", "access_denied",
+	}, func(alert string) bool { return why == tlsclient.PeerRefusedUs(alert) })
 }
 
 // handshakeError is what a Dialer would say.

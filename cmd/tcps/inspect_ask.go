@@ -187,6 +187,8 @@ func (i *inspection) resume(ctx context.Context, v inspectVersion) inspectResump
 		switch refused := i.handshakeError(o.Err).Reason.Kind() == "peer-refused-us"; {
 		case refused && o.Request != nil:
 			r.Why = "the server wants a certificate of ours first (--cert)"
+		case refused && len(o.State.PeerCertificates) > 0:
+			r.Why = "the server refuses the handshake"
 		case refused:
 			r.Why = "crypto/tls has no suite or group for it"
 		default:

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto"
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"io"
 	"net"
@@ -107,6 +109,84 @@ func TestInspectReportsWhatItHasWhenTimeIsOver(t *testing.T) {
 			t.Errorf("does not say %q:\n%s", want, out.String())
 		}
 	}
+}
+
+// A certificate proves nothing before the handshake is over, whoever sends it: a
+// server that nobody can shake hands with is not good. That one wants a certificate
+// of ours is no fault.
+func TestInspectFindsFaultWithHandshakesThatComeToNothing(t *testing.T) {
+	config, ca := fixedConfig(t)
+	refuse := func(tls.ConnectionState) error { return errors.New("nobody is let in") }
+	for name, c := range map[string]struct {
+		change func(*tls.Config)
+		code   int
+		says   string
+	}{
+		"key of somebody else": {func(c *tls.Config) {
+			c.Certificates[0].PrivateKey = brokenSigner{c.Certificates[0].PrivateKey.(crypto.Signer), nil}
+		}, 6, "invalid signature by the server certificate"},
+		"no signature": {func(c *tls.Config) {
+			c.Certificates[0].PrivateKey = brokenSigner{c.Certificates[0].PrivateKey.(crypto.Signer), errors.New("no key")}
+		}, 10, "internal error"},
+		"refusal, TLS 1.2":   {func(c *tls.Config) { c.VerifyConnection, c.MaxVersion = refuse, tls.VersionTLS12 }, 10, "bad certificate"},
+		"refusal, TLS 1.3":   {func(c *tls.Config) { c.VerifyConnection = refuse }, 10, "bad certificate"},
+		"certificate wanted": {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, 0, "clients of today accept it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := config.Clone()
+			broken.Certificates = slices.Clone(config.Certificates)
+			c.change(broken)
+			address := serveEach(t, func(c net.Conn, _ int) {
+				conn := tls.Server(c, broken)
+				if conn.Handshake() != nil {
+					readAll(c) // a reset would be another reason
+				}
+				readAll(conn)
+			})
+			var out, errs bytes.Buffer
+			args := []string{"inspect", "--ca", ca, "--name", "localhost", "--state", t.TempDir(), address}
+			if code := run(t.Context(), args, stdio{strings.NewReader(""), &out, &errs}); code != c.code {
+				t.Errorf("exit status %d, want %d: %s", code, c.code, errs.String())
+			}
+			if !strings.Contains(out.String(), c.says) {
+				t.Errorf("does not say %q:\n%s", c.says, out.String())
+			}
+		})
+	}
+}
+
+// A reset right after the handshake may have been a refusal.
+func TestInspectDoesNotTakeAResetForConsent(t *testing.T) {
+	config, ca := fixedConfig(t)
+	config.SessionTicketsDisabled = true // which would say that we are taken
+	address := serveEach(t, func(c net.Conn, _ int) {
+		conn := tls.Server(c, config)
+		if conn.Handshake() == nil {
+			c.(*net.TCPConn).SetLinger(0)
+		}
+		c.Close()
+	})
+	var out, errs bytes.Buffer
+	args := []string{"inspect", "--ca", ca, "--name", "localhost", "--state", t.TempDir(), "--warn-days", "off", address}
+	if code := run(t.Context(), args, stdio{strings.NewReader(""), &out, &errs}); code != exitFailed {
+		t.Errorf("exit status %d, want %d: %s", code, exitFailed, errs.String())
+	}
+	if want := "\n !  whether it takes clients: "; !strings.Contains(out.String(), want) {
+		t.Errorf("does not say %q:\n%s", want, out.String())
+	}
+}
+
+// A brokenSigner signs nothing, or for the public key of another one.
+type brokenSigner struct {
+	crypto.Signer
+	err error
+}
+
+func (s brokenSigner) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.Signer.Sign(random, append([]byte{^digest[0]}, digest[1:]...), o)
 }
 
 // The report of a fixed server, in JSON and in words, is what the golden files say;

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"tcps/internal/wire"
 )
 
 // A Handshake is a whole one with crypto/tls, with whatever certificate.
@@ -54,8 +56,7 @@ const patience = time.Second
 // Handshake shakes hands with the server, and ends the connection.
 func (p *Prober) Handshake(ctx context.Context, h Handshake) *Outcome {
 	o := &Outcome{}
-	wantsTicket := h.Ticket != nil
-	if !wantsTicket && h.Wait {
+	if h.Ticket == nil && h.Wait {
 		h.Ticket = &Ticket{} // that it comes says that we are let in
 	}
 	raw, limited, done, err := p.open(ctx)
@@ -73,7 +74,7 @@ func (p *Prober) Handshake(ctx context.Context, h Handshake) *Outcome {
 		return o
 	}
 	o.State = conn.ConnectionState()
-	if o.State.Version == tls.VersionTLS13 && h.Wait && (wantsTicket || o.Request != nil) {
+	if o.State.Version == tls.VersionTLS13 && h.Wait {
 		o.Err = h.settle(conn)
 	}
 	p.learn(&o.State)
@@ -123,12 +124,13 @@ func (p *Prober) config(h Handshake, o *Outcome) *tls.Config {
 }
 
 // settle reads until a ticket comes, a refusal, anything else, or nothing for a
-// while. Data, an end and silence are none of them errors.
+// while. Data, an end and silence are none of them errors. A reset is one: it may
+// stand for a refusal, or have destroyed it.
 func (h *Handshake) settle(conn *tls.Conn) error {
 	conn.SetReadDeadline(time.Now().Add(patience))
 	h.Ticket.came = func() { conn.SetReadDeadline(time.Unix(1, 0)) }
 	_, err := conn.Read(make([]byte, 1))
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || wire.IsReset(err)) {
 		return err
 	}
 	return nil
