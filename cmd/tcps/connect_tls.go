@@ -23,13 +23,13 @@ func connectTLSFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("TLS", "min", "1.2", "lowest TLS `VERSION`: 1.2 or 1.3"),
 		stringFlag("TLS", "max", "1.3", "highest TLS `VERSION`: 1.2 or 1.3"),
-		listFlag("TLS", "groups", "key exchange `GROUP` to offer instead of all: "+strings.Join(tlsclient.GroupNames(), ", ")+" (the order is not ours to choose)"),
+		listFlag("TLS", "groups", "key exchange `GROUP` to offer instead of all: "+strings.Join(tlsclient.GroupNames(), ", ")+""),
 		listFlag("TLS", "alpn", "application `PROTOCOL` to offer, preferred first"),
 		boolFlag("TLS", "alpn-required", "refuse a server that chooses no application protocol"),
 		stringFlag("TLS", "sni", "", "`NAME` to send, instead of the one that is verified; none: send no name"),
-		stringFlag("TLS", "session", "", "`FILE` that keeps the session, to resume it next time; it holds secrets"),
+		stringFlag("TLS", "session", "", "`FILE` that keeps the session, a secret, to resume it next time with the same server, trust and certificate of ours"),
 		boolFlag("TLS", "resume", "connect twice, and fail unless the second connection resumes the session of the first"),
-		stringFlag("TLS", "keylog", "", "`FILE` to append the secrets of the session to: who has them can read what was recorded (the environment's SSLKEYLOGFILE is not read)"),
+		stringFlag("TLS", "keylog", "", "`FILE` to append the secrets of the session to: who has them can read what was recorded ($SSLKEYLOGFILE is not read)"),
 	}
 }
 

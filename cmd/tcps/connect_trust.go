@@ -20,7 +20,7 @@ func keyFlags() []cli.Flag {
 	hosts.DefaultText = "known_hosts in the folder of --state"
 	return []cli.Flag{
 		listFlag("Trust", "pin", "`PIN` (SHA-256 of its public key, base64 or hex) that the server's certificate must have; without --ca nothing else counts"),
-		boolFlag("Trust", "tofu", "trust on first use: take the first key that the server shows, keep it, and refuse any other from then on; authorities do not count"),
+		boolFlag("Trust", "tofu", "trust on first use: keep the first key that the server shows, and refuse any other from then on"),
 		hosts,
 	}
 }

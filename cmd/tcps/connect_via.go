@@ -24,26 +24,11 @@ import (
 
 const viaVariable = "TCPS_VIA_PASSWORD"
 
-// connectWays is the part of the help that is about the way to a server, and how
-// it is known.
-const connectWays = `
-
-With a proxy (--via, else ALL_PROXY) -4, -6 and --bind mean the way to it, and the
-server's name is its to resolve. That it does not connect us is exit status 3, that
-it wants another password is 10.
-
-With --pin or --tofu the server is known by its key, and nothing else counts:
-neither who signed its certificate, nor the name and the dates in it.
-
-  tcps connect --via socks5://alice@proxy:1080 db.internal:8443
-  tcps connect --pin 5fYqQ0vZl3nV4r1cW2E0kVw1rV0m4m8ZtqzT1yq0b2Q= device.lan:8443
-  tcps connect --tofu device.lan:8443        its first key is the one that counts`
-
 // viaFlags are for what lies between us and a server.
 func viaFlags() []cli.Flag {
 	via := stringFlag("Connecting", "via", "",
-		"`URL` of a proxy that resolves the server's name and leads to it: socks5://[USER@]HOST:PORT, http://[USER@]HOST:PORT, or none (the password: "+viaVariable+")")
-	via.DefaultText = "$ALL_PROXY, but for what $NO_PROXY names, and never to this machine"
+		"`URL` of a proxy that resolves the name: socks5://[USER@]HOST:PORT or http://… (the password: "+viaVariable+"); none: no proxy")
+	via.DefaultText = "$ALL_PROXY, but not for this machine and $NO_PROXY"
 	return []cli.Flag{
 		via,
 		stringFlag(proxyCategory, "proxy-send", "", "`VERSION`, v1 or v2, of a PROXY header that we send first, with the addresses of our connection"),
