@@ -93,7 +93,7 @@ func (p *program) connect(c *cli.Context) error {
 			describe(p.err, session.Conn, target)
 			describeVia(c, p.err, session.Conn)
 		}
-		describeTrust(c, p.err, session.Conn)
+		describeKey(c, p.err, session.Conn)
 		end, err := p.edit(session, interrupts)
 		if err != nil {
 			return err
@@ -107,9 +107,6 @@ func (p *program) connect(c *cli.Context) error {
 func (p *program) talk(c *cli.Context, target endpoint.Endpoint, session *tlsclient.Session, then func(context.Context, chan<- os.Signal) error) error {
 	dialer, err := p.dialerOf(c, target)
 	if err != nil {
-		return err
-	}
-	if err := dialStartTLS(c, dialer, target); err != nil {
 		return err
 	}
 	ctx := c.Context

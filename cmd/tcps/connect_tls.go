@@ -188,8 +188,8 @@ func (p *program) warnOffer(c *cli.Context, conn *tlsclient.Conn) {
 }
 
 // connectTLSHints say what to do where a negotiation failed.
-func connectTLSHints(c *cli.Context, reason tlsclient.Reason) []string {
-	switch {
+func connectTLSHints(c *cli.Context, failed *tlsclient.Error) []string {
+	switch reason := failed.Reason; {
 	case reason == tlsclient.ReasonALPN:
 		return []string{"the server speaks none of the protocols of --alpn, or has a protocol of its own that must be offered"}
 	case reason == tlsclient.ReasonNotResumed:

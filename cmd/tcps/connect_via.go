@@ -36,7 +36,7 @@ func viaFlags() []cli.Flag {
 	}
 }
 
-// dialVia sets the way to a server.
+// dialVia sets the proxy that leads to a server, and what goes before all else.
 func dialVia(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
 	var err error
 	if d.Via, err = viaOf(c, target); err != nil {
@@ -145,21 +145,20 @@ func viaSource(c *cli.Context) string {
 }
 
 // viaHints are for what went wrong at the proxy.
-func viaHints(c *cli.Context, err error) []string {
-	failed, ok := errors.AsType[*tlsclient.ViaError](err)
+func viaHints(c *cli.Context, failed *tlsclient.Error) []string {
+	proxy, ok := errors.AsType[*tlsclient.ViaError](failed)
 	if !ok {
-		return cutByProxyHints(c, err)
+		return cutByProxyHints(c, failed)
 	}
 	var hints []string
-	outcome, _ := errors.AsType[*tlsclient.Error](err)
 	switch {
-	case outcome.Reason == tlsclient.ReasonProxyAuthentication && !strings.Contains(failed.Proxy, "@"):
+	case failed.Reason == tlsclient.ReasonProxyAuthentication && !strings.Contains(proxy.Proxy, "@"):
 		hints = []string{"name the user in the URL of the proxy, socks5://USER@HOST:PORT, and set " + viaVariable + " to the password"}
-	case outcome.Reason == tlsclient.ReasonProxyAuthentication:
+	case failed.Reason == tlsclient.ReasonProxyAuthentication:
 		hints = []string{"the password comes from " + viaVariable}
-	case failed.Refused:
+	case proxy.Refused:
 		hints = []string{"the proxy resolves the name and connects: ask who runs it whether it may, and can"}
-	case outcome.Timeout():
+	case failed.Timeout():
 		hints = []string{"is the proxy of that kind (socks5 or http)? --timeout bounds the way to it and its answer too"}
 	default:
 		hints = []string{"is the proxy running, is that its address, and is it of that kind (socks5 or http)?"}
@@ -171,9 +170,8 @@ func viaHints(c *cli.Context, err error) []string {
 }
 
 // cutByProxyHints are for a stream that was cut, where a proxy may have done it.
-func cutByProxyHints(c *cli.Context, err error) []string {
-	cut, ok := errors.AsType[*tlsclient.Error](err)
-	if !ok || cut.Via == "" || cut.Reason != tlsclient.ReasonTruncated || c.String("on-eof") != "half" {
+func cutByProxyHints(c *cli.Context, failed *tlsclient.Error) []string {
+	if failed.Via == "" || failed.Reason != tlsclient.ReasonTruncated || c.String("on-eof") != "half" {
 		return nil
 	}
 	return []string{"some proxies end both directions when one ends: --on-eof keep leaves ours open"}
