@@ -242,7 +242,7 @@ func (b *boundSession) Put(_ string, state *tls.ClientSessionState) {
 		close(b.conn.kept)
 	}
 	if b.conn.endsRead {
-		b.conn.SetReadDeadline(time.Unix(1, 0)) // we are within it
+		b.conn.SetReadDeadline(past) // we are within it
 	}
 }
 

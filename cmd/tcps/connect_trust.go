@@ -136,9 +136,9 @@ func keyHints(c *cli.Context, failed *tlsclient.Error) []string {
 	switch {
 	case failed.Reason == tlsclient.ReasonPin:
 		return []string{"if that is its key, say so: --pin PIN, several times where there are several keys"}
-	case c.Bool("tofu") && failed.Op == "dial":
+	case c.Bool("tofu") && failed.Op == tlsclient.OpDial:
 		return []string{"correct the file, or name another one: --known-hosts FILE"}
-	case failed.Op == "remember the key of":
+	case failed.Op == tlsclient.OpRemember:
 		return []string{"keep the keys where you may write: --known-hosts FILE; none of the input was sent"}
 	}
 	return nil
