@@ -25,10 +25,6 @@ Examples:
   tcps certs renew --check *.pem || mail -s renew root
   tcps certs renew --watch --exec "systemctl reload postgresql" server.pem`
 
-// exitDue is the exit status of --check when a certificate is due: EX_TEMPFAIL
-// of sysexits.h.
-const exitDue = 75
-
 func (p *program) certsRenewCommand() *cli.Command {
 	return &cli.Command{
 		Name: "renew", Usage: "renew certificates", UsageText: renewUsage, Action: p.certsRenew,
