@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -278,7 +277,8 @@ func notConnected(e endpoint.Endpoint, err error) *Error {
 	return &Error{Op: opConnect, Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
 }
 
-// check refuses what cannot be, before anybody is dialled.
+// check refuses a way to the server that cannot be, and known hosts that cannot be
+// read, before anybody is dialled. checkTrust and checkOffer follow where TLS begins.
 func (d *Dialer) check(e endpoint.Endpoint) error {
 	if err := d.checkStartTLS(e); err != nil {
 		return err
@@ -370,17 +370,28 @@ func (d *Dialer) nameOf(e endpoint.Endpoint) string {
 	return cmp.Or(d.ServerName, name)
 }
 
+// checkTrust refuses trust that contradicts itself. It is asked where TLS begins:
+// DialBare has no use for the answer.
+func (d *Dialer) checkTrust(name string) error {
+	switch {
+	case name == "" && !d.Insecure && !d.pinsAlone() && d.KnownHosts == nil:
+		return errors.New("no name to verify the server's certificate by: set ServerName")
+	case d.Insecure && len(d.Pins) > 0:
+		return errors.New("both Pins and Insecure are set: Pins say which keys are taken, and Insecure takes any")
+	case (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple):
+		return errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")
+	}
+	return nil
+}
+
 // config is the crypto/tls side of the Dialer for one connection.
 func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	name := d.nameOf(e)
-	if name == "" && !d.Insecure && !d.pinsAlone() && d.KnownHosts == nil {
-		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
+	if err := d.checkTrust(name); err != nil {
+		return nil, err
 	}
-	if d.Insecure && len(d.Pins) > 0 {
-		return nil, errors.New("both Pins and Insecure are set: Pins say which keys are taken, and Insecure takes any")
-	}
-	if (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple) {
-		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")
+	if err := d.checkOffer(); err != nil {
+		return nil, err
 	}
 	config := &tls.Config{
 		RootCAs:            d.RootCAs,
@@ -391,9 +402,6 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 		CurvePreferences:   d.CurvePreferences,
 		KeyLogWriter:       d.KeyLogWriter,
 		ClientSessionCache: d.sessions(c, e, name),
-	}
-	if err := d.checkOffer(); err != nil {
-		return nil, err
 	}
 	if d.Source != nil {
 		config.GetClientCertificate = d.Source.ClientCertificate
