@@ -127,7 +127,7 @@ func (r *renewer) renew(file string) error {
 	if err != nil {
 		return fileFailure(err)
 	}
-	r.warn(issued.Warnings)
+	r.warn(issued.Warnings...)
 	fmt.Fprintf(r.out, "%s renewed until %s\n", file, issued.Certificate.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	return nil
 }

@@ -61,7 +61,7 @@ func (p *program) dialSecurely(c *cli.Context, d *tlsclient.Dialer, target endpo
 		if err := checkInsecure(c); err != nil {
 			return err
 		}
-		p.warn([]string{"--insecure takes any certificate: whoever is in between can read and change everything"})
+		p.warn("--insecure takes any certificate: whoever is in between can read and change everything")
 	}
 	if err := p.dialTrust(c, d); err != nil {
 		return err
@@ -124,7 +124,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		if err != nil {
 			return err
 		}
-		p.warn(files.Warnings())
+		p.warn(files.Warnings()...)
 		d.Source = files
 	}
 	if cas := list(c, "ca"); len(cas) > 0 {
@@ -132,7 +132,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		if err != nil {
 			return fileFailure(err, makesRoot)
 		}
-		p.warn(warnings)
+		p.warn(warnings...)
 		d.RootCAs = pool
 		return nil
 	}
@@ -170,7 +170,7 @@ func trustedRoots(c *cli.Context) *x509.CertPool {
 	return pool
 }
 
-func (p *program) warn(warnings []string) {
+func (p *program) warn(warnings ...string) {
 	for _, w := range warnings {
 		fmt.Fprintln(p.err, "tcps: warning:", w)
 	}

@@ -121,7 +121,7 @@ func (p *program) dialSession(c *cli.Context, d *tlsclient.Dialer) error {
 			fmt.Fprintf(digest, "ours %x,", sha256.Sum256(leaf.Raw))
 		}
 	}
-	d.Sessions = &tlsclient.SessionFile{Path: path, Binding: digest.Sum(nil), Warn: func(text string) { p.warn([]string{text}) }}
+	d.Sessions = &tlsclient.SessionFile{Path: path, Binding: digest.Sum(nil), Warn: func(text string) { p.warn(text) }}
 	return nil
 }
 
@@ -175,7 +175,7 @@ func (p *program) keyLogOf(c *cli.Context) (io.Writer, error) {
 	if _, err := keyLog(path).Write(nil); err != nil {
 		return nil, failure(fmt.Errorf("write the key log %q: %w", path, err), "name a file that only you can read and write: --keylog FILE")
 	}
-	fmt.Fprintf(p.err, "tcps: warning: --keylog writes the secrets of this session to %q: whoever reads that file can read all that was said\n", path)
+	p.warn(fmt.Sprintf("--keylog writes the secrets of this session to %q: whoever reads that file can read all that was said", path))
 	return keyLog(path), nil
 }
 
@@ -183,7 +183,7 @@ func (p *program) keyLogOf(c *cli.Context) (io.Writer, error) {
 // may go on in a protocol that is not ours.
 func (p *program) warnOffer(c *cli.Context, conn *tlsclient.Conn) {
 	if cs := conn.TLS(); cs != nil && cs.NegotiatedProtocol == "" && len(list(c, "alpn")) > 0 {
-		p.warn([]string{"the server chose none of the application protocols that were offered (--alpn-required refuses that)"})
+		p.warn("the server chose none of the application protocols that were offered (--alpn-required refuses that)")
 	}
 }
 
