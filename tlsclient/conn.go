@@ -45,13 +45,13 @@ type presented struct {
 // peer-refused-us: the handshake has ended for the client by then (RFC 8446, 2).
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.stream.Read(b)
-	return n, c.wrap("read from", err)
+	return n, c.wrap(opRead, err)
 }
 
 // Write sends b, as fast as the server takes it.
 func (c *Conn) Write(b []byte) (int, error) {
 	n, err := c.stream.Write(b)
-	return n, c.wrap("write to", err)
+	return n, c.wrap(opWrite, err)
 }
 
 // ReadFrom sends what r has, to its end. It makes io.Copy use buffers that are
@@ -59,7 +59,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 // tlsserver, Linux moves the bytes by itself (splice).
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	if n, err, ok := c.stream.Take(r); ok {
-		return n, c.wrap("write to", err)
+		return n, c.wrap(opWrite, err)
 	}
 	return wire.Copy(c, r)
 }
@@ -76,7 +76,7 @@ func (c *Conn) wrap(op string, err error) error {
 
 // CloseWrite ends the sending side: in TLS with close_notify and FIN, on plain
 // connections with FIN. Reading goes on.
-func (c *Conn) CloseWrite() error { return c.wrap("half-close", c.stream.CloseWrite()) }
+func (c *Conn) CloseWrite() error { return c.wrap(opHalfClose, c.stream.CloseWrite()) }
 
 // Close ends the connection without losing what was written: close_notify,
 // FIN, and a wait for the server's end, at most the Dialer's LingerTimeout.
@@ -160,5 +160,5 @@ func (c *Conn) Untrusted() error {
 	if c.untrusted == nil {
 		return nil
 	}
-	return &Error{Op: "verify", Endpoint: c.endpoint, Reason: reason.Of(c.untrusted, ""), Err: c.untrusted}
+	return &Error{Op: opVerify, Endpoint: c.endpoint, Reason: reason.Of(c.untrusted, ""), Err: c.untrusted}
 }

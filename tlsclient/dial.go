@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -23,21 +22,18 @@ import (
 
 // A Dialer connects to servers. Its zero value is safe: it verifies servers
 // against the system's roots, speaks TLS 1.2 and 1.3, and gives up after ten
-// seconds. Its methods may be called concurrently; do not change its fields
-// while they run.
+// seconds. Its fields say, in this order, whom it trusts, who it is, what it
+// negotiates, the way to the server, and the times. Its methods may be called
+// concurrently; do not change its fields while they run.
 type Dialer struct {
 	// RootCAs are the authorities that may vouch for servers. Nil: those of
 	// the system.
 	RootCAs *x509.CertPool
 
 	// ServerName is the name that the server's certificate must have. Empty: the
-	// host of the endpoint. It is required for TLS on Unix sockets.
+	// host of the endpoint. It is required for TLS on Unix sockets, unless names
+	// do not count: with Insecure, KnownHosts, and Pins without RootCAs.
 	ServerName string
-
-	// SNI is the name that is sent to the server (RFC 6066, 3), which may choose
-	// its certificate by it; what the certificate must have stays ServerName.
-	// Empty: ServerName, unless that is an address. NoSNI: none is sent.
-	SNI string
 
 	// Pins are the SHA-256 digests of public keys (SubjectPublicKeyInfo), one of
 	// which the server's certificate must have, in full and in resumed
@@ -64,36 +60,40 @@ type Dialer struct {
 	// authority says of their certificate now (RFC 6066, 8).
 	RequireOCSPStaple bool
 
+	// Insecure takes any certificate, of anybody; Conn.Untrusted says why it would
+	// have been refused. Dial refuses it together with Pins, and with Revocation
+	// and RequireOCSPStaple: these judge a chain to an authority, and none is
+	// asked (so neither do they go with Pins without RootCAs).
+	Insecure bool
+
 	// Source has the certificates that servers may ask for. Nil: none.
 	Source certs.ClientSource
 
-	// Insecure takes any certificate, of anybody. What it would have refused
-	// is in Conn.Untrusted. Dial refuses it together with Pins, and Revocation
-	// or RequireOCSPStaple where no authority is asked: they judge what one
-	// vouches for.
-	Insecure bool
-
-	// Timeout bounds connecting and the handshake together. 0: 10 s; negative:
-	// none.
-	Timeout time.Duration
-
-	// LingerTimeout bounds the wait for the server's end in Conn.Close, which
-	// keeps a reset from destroying bytes that the server has not read yet.
-	// 0: 5 s; negative: no wait.
-	LingerTimeout time.Duration
+	// SNI is the name that is sent to the server (RFC 6066, 3), which may choose
+	// its certificate by it; what the certificate must have stays ServerName.
+	// Empty: ServerName, unless that is an address. NoSNI: none is sent.
+	SNI string
 
 	// MinVersion and MaxVersion are TLS versions. 0: TLS 1.2 and TLS 1.3; Dial
 	// refuses others than these two.
 	MinVersion, MaxVersion uint16
 
-	// NextProtos are the application protocols to offer (RFC 7301). A server that
-	// chooses none of them is taken all the same, unless RequireALPN is set.
-	NextProtos  []string
+	// NextProtos are the application protocols to offer (RFC 7301), preferred
+	// first. Empty: none is offered.
+	NextProtos []string
+
+	// RequireALPN refuses a server that chooses none of NextProtos, which must be
+	// set then. False: it is taken all the same, and
+	// Conn.TLS().NegotiatedProtocol is empty.
 	RequireALPN bool
 
 	// CurvePreferences are the key exchange groups to offer. Their order is that
 	// of crypto/tls, hybrids first, whatever it is here. Empty: all.
 	CurvePreferences []tls.CurveID
+
+	// Sessions keeps sessions for resumption; a SessionFile does so on disk. Nil:
+	// none are resumed.
+	Sessions tls.ClientSessionCache
 
 	// KeyLogWriter gets the secrets of each session, in the format of
 	// SSLKEYLOGFILE: who has them can read what was recorded of the connection.
@@ -103,16 +103,15 @@ type Dialer struct {
 	// StartTLS is the protocol in which the server is asked for TLS, in plain:
 	// postgres, mysql, smtp, lmtp, imap, pop3, ftp (AUTH TLS, for the control
 	// connection), nntp, sieve, ldap, xmpp, xmpp-server or irc. The two of xmpp
-	// name the server as its certificate does. Timeout bounds that too. Dial
-	// refuses others, and plain endpoints. Empty: TLS from the first byte.
+	// name the server as its certificate does. Dial refuses others, and plain
+	// endpoints. Empty: TLS from the first byte.
 	StartTLS string
 
 	// Via is the proxy that leads to servers: socks5://HOST:PORT (RFC 1928, also
 	// written socks5h) or http://HOST:PORT (CONNECT: RFC 9110, 9.3.6). Its User
 	// is who we are there, told in plain (RFC 1929, RFC 7617). The proxy resolves
-	// the names of servers. Network, LocalAddr and Resolver mean the way to the
-	// proxy, Timeout bounds all of it. Unix sockets are refused. ParseVia reads
-	// one. Nil: none.
+	// the names of servers: Network, LocalAddr and Resolver mean the way to it.
+	// Unix sockets are refused. ParseVia reads one. Nil: none.
 	Via *url.URL
 
 	// Network restricts TCP to tcp4 or tcp6; others are refused by Dial. Empty
@@ -132,9 +131,14 @@ type Dialer struct {
 	// system does both.
 	Resolver Resolver
 
-	// Sessions keeps sessions for resumption; a SessionFile does so on disk. Nil:
-	// none are resumed.
-	Sessions tls.ClientSessionCache
+	// Timeout bounds all that Dial does: Via, connecting, Preamble, StartTLS and
+	// the handshake together. 0: 10 s; negative: none.
+	Timeout time.Duration
+
+	// LingerTimeout bounds the wait for the server's end in Conn.Close, which
+	// keeps a reset from destroying bytes that the server has not read yet.
+	// 0: 5 s; negative: no wait.
+	LingerTimeout time.Duration
 }
 
 func (d *Dialer) timeout() time.Duration { return orDefault(d.Timeout, 10*time.Second) }
@@ -157,7 +161,7 @@ func orDefault(d, def time.Duration) time.Duration {
 func (d *Dialer) Dial(ctx context.Context, s string) (*Conn, error) {
 	e, err := endpoint.Parse(s)
 	if err != nil {
-		return nil, &Error{Op: "dial", Endpoint: s, Reason: reason.Failed, Err: err}
+		return nil, &Error{Op: OpDial, Endpoint: s, Reason: reason.Failed, Err: err}
 	}
 	return d.dial(ctx, e)
 }
@@ -176,7 +180,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 		err = net.UnknownNetworkError(network)
 	}
 	if err != nil {
-		return nil, &Error{Op: "dial", Endpoint: addr, Reason: reason.Failed, Err: err}
+		return nil, &Error{Op: OpDial, Endpoint: addr, Reason: reason.Failed, Err: err}
 	}
 	if network != "tcp" && network != "unix" {
 		restricted := *d
@@ -194,7 +198,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Con
 func (d *Dialer) DialBare(ctx context.Context, s string) (net.Conn, error) {
 	e, err := endpoint.Parse(s)
 	if err != nil {
-		return nil, &Error{Op: "dial", Endpoint: s, Reason: reason.Failed, Err: err}
+		return nil, &Error{Op: OpDial, Endpoint: s, Reason: reason.Failed, Err: err}
 	}
 	ctx, cancel := d.limit(ctx)
 	defer cancel()
@@ -239,7 +243,7 @@ func (d *Dialer) dial(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 // reach connects, and says what is to be said before TLS.
 func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) {
 	if err := d.check(e); err != nil {
-		return nil, &Error{Op: "dial", Endpoint: e.String(), Reason: reason.Failed, Err: err}
+		return nil, &Error{Op: OpDial, Endpoint: e.String(), Reason: reason.Failed, Err: err}
 	}
 	watch := stopwatch{last: time.Now()}
 	nc, err := d.connect(ctx, e)
@@ -254,7 +258,7 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 	}
 	if err := d.sendPreamble(ctx, raw); err != nil {
 		raw.Close()
-		return nil, &Error{Op: "write to", Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
+		return nil, &Error{Op: opWrite, Endpoint: e.String(), Reason: reason.Of(err, "connect"), Err: bare(err)}
 	}
 	if err := d.startTLS(ctx, c, e); err != nil {
 		raw.Close()
@@ -270,10 +274,11 @@ func (d *Dialer) reach(ctx context.Context, e endpoint.Endpoint) (*Conn, error) 
 // proxy that refuses who we are has been reached, and is a peer.
 func notConnected(e endpoint.Endpoint, err error) *Error {
 	why := reason.Of(err, "connect")
-	return &Error{Op: "connect to", Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
+	return &Error{Op: opConnect, Endpoint: e.String(), Reason: why, NotReached: why != ReasonProxyAuthentication, Err: err}
 }
 
-// check refuses what cannot be, before anybody is dialled.
+// check refuses a way to the server that cannot be, and known hosts that cannot be
+// read, before anybody is dialled. checkTrust and checkOffer follow where TLS begins.
 func (d *Dialer) check(e endpoint.Endpoint) error {
 	if err := d.checkStartTLS(e); err != nil {
 		return err
@@ -365,17 +370,28 @@ func (d *Dialer) nameOf(e endpoint.Endpoint) string {
 	return cmp.Or(d.ServerName, name)
 }
 
+// checkTrust refuses trust that contradicts itself. It is asked where TLS begins:
+// DialBare has no use for the answer.
+func (d *Dialer) checkTrust(name string) error {
+	switch {
+	case name == "" && !d.Insecure && !d.pinsAlone() && d.KnownHosts == nil:
+		return errors.New("no name to verify the server's certificate by: set ServerName")
+	case d.Insecure && len(d.Pins) > 0:
+		return errors.New("both Pins and Insecure are set: Pins say which keys are taken, and Insecure takes any")
+	case (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple):
+		return errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")
+	}
+	return nil
+}
+
 // config is the crypto/tls side of the Dialer for one connection.
 func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 	name := d.nameOf(e)
-	if name == "" && !d.Insecure && !d.pinsAlone() && d.KnownHosts == nil {
-		return nil, fmt.Errorf("no name to verify the server's certificate by: set ServerName")
+	if err := d.checkTrust(name); err != nil {
+		return nil, err
 	}
-	if d.Insecure && len(d.Pins) > 0 {
-		return nil, errors.New("both Pins and Insecure are set: Pins say which keys are taken, and Insecure takes any")
-	}
-	if (d.Insecure || d.pinsAlone()) && (d.Revocation != nil || d.RequireOCSPStaple) {
-		return nil, errors.New("neither Revocation nor RequireOCSPStaple can judge what Insecure or Pins alone take: no chain is verified")
+	if err := d.checkOffer(); err != nil {
+		return nil, err
 	}
 	config := &tls.Config{
 		RootCAs:            d.RootCAs,
@@ -386,9 +402,6 @@ func (d *Dialer) config(c *Conn, e endpoint.Endpoint) (*tls.Config, error) {
 		CurvePreferences:   d.CurvePreferences,
 		KeyLogWriter:       d.KeyLogWriter,
 		ClientSessionCache: d.sessions(c, e, name),
-	}
-	if err := d.checkOffer(); err != nil {
-		return nil, err
 	}
 	if d.Source != nil {
 		config.GetClientCertificate = d.Source.ClientCertificate

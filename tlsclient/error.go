@@ -43,15 +43,34 @@ const (
 	ReasonReset          = reason.Reset          // the connection was reset
 	ReasonShutdown       = reason.Shutdown       // we ended it: Close, or the deadline of a drain
 	ReasonFailed         = reason.Failed         // an error of the service itself, or one that no other word names
+
+	// The proxy of Dialer.Via wants to know who we are, or does not take our
+	// password.
+	ReasonProxyAuthentication Reason = "peer-refused-us:proxy-authentication"
 )
 
 // PeerRefusedUs is the reason for an end by the server's alert, such as
 // certificate_required, or by its greeting where StartTLS is set: greeting.
 func PeerRefusedUs(alert string) Reason { return reason.PeerRefusedUs(alert) }
 
+// What was attempted: the Op of an Error, in the order of a connection. Resume
+// has one of its own.
+const (
+	OpDial      = "dial" // what was asked for cannot be; nobody was dialled
+	opConnect   = "connect to"
+	OpStartTLS  = "ask for TLS at" // in the words of StartTLS, before TLS began
+	opHandshake = "shake hands with"
+	OpRemember  = "remember the key of" // in KnownHosts, after the handshake
+	opRead      = "read from"
+	opWrite     = "write to"
+	opHalfClose = "half-close"
+	opVerify    = "verify" // only of Conn.Untrusted
+	opResume    = "resume a session with"
+)
+
 // An Error says what was attempted, on what, and why it failed.
 type Error struct {
-	Op         string // dial, connect to, ask for TLS at, shake hands with, remember the key of, resume a session with, verify, read from, write to, half-close
+	Op         string // what was attempted, as words before an endpoint: dial, connect to, ask for TLS at …
 	Endpoint   string
 	Via        string // the proxy through which a connection was that has failed, as Conn.Via; empty: none
 	Reason     Reason

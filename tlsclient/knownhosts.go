@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ type KnownHosts struct{ path string }
 type KnownHost struct {
 	Endpoint  string // host:port, or the URL of a Unix socket
 	Name      string // empty: none
-	Pin       [32]byte
+	Pin       [sha256.Size]byte
 	FirstSeen time.Time // without fractions of a second
 	Line      int       // from 1
 }
@@ -68,7 +69,7 @@ func (k *KnownHosts) Find(endpoint, name string) ([]KnownHost, error) {
 // second line. Where the endpoint and name have other keys by now it is a
 // *KeyChangedError: to take one more is for a human to decide, who can write a
 // line.
-func (k *KnownHosts) Add(ctx context.Context, endpoint, name string, key [32]byte) (KnownHost, error) {
+func (k *KnownHosts) Add(ctx context.Context, endpoint, name string, key [sha256.Size]byte) (KnownHost, error) {
 	h := KnownHost{Endpoint: endpoint, Name: name, Pin: key, FirstSeen: time.Now().UTC().Truncate(time.Second)}
 	if again, err := parseKnownHost(strings.Fields(h.String())); err != nil || again != h {
 		return h, fmt.Errorf("add to known hosts: %q and %q do not fit into a line", endpoint, name)
@@ -105,7 +106,7 @@ func (k *KnownHosts) Add(ctx context.Context, endpoint, name string, key [32]byt
 
 // judge returns the one of a server's lines that has a key. That there are only
 // others is an error, no line at all is none.
-func (k *KnownHosts) judge(known []KnownHost, key [32]byte) (KnownHost, error) {
+func (k *KnownHosts) judge(known []KnownHost, key [sha256.Size]byte) (KnownHost, error) {
 	for _, h := range known {
 		if h.Pin == key {
 			return h, nil
@@ -217,7 +218,7 @@ func (h KnownHost) String() string {
 type KeyChangedError struct {
 	Path  string      // of the KnownHosts
 	Known []KnownHost // the lines of the server
-	Got   [32]byte
+	Got   [sha256.Size]byte
 }
 
 func (e *KeyChangedError) Error() string {

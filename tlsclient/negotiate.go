@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"tcps/internal/endpoint"
 	"tcps/internal/reason"
 )
 
@@ -117,12 +116,4 @@ func ParseGroup(name string) (tls.CurveID, error) {
 		}
 	}
 	return 0, fmt.Errorf("group %q is none of %s", name, strings.Join(GroupNames(), ", "))
-}
-
-// sessions is where one connection's session comes from and goes to.
-func (d *Dialer) sessions(c *Conn, e endpoint.Endpoint, name string) tls.ClientSessionCache {
-	if b, ok := d.Sessions.(sessionBinder); ok {
-		return b.bind(d, c, e, name)
-	}
-	return d.Sessions
 }

@@ -17,9 +17,10 @@ import (
 const TicketWait = 3 * time.Second
 
 // Resume dials twice: it shakes hands in full, waits for a session ticket, ends
-// that connection, and resumes its session in the connection that it returns. What the server
-// says on the first is read and dropped. Sessions, if set, gets what comes. Where the
-// second was not resumed, the error says why, and its Reason is not-resumed.
+// that connection, and resumes its session in the connection that it returns. What
+// the server says on the first is read and dropped. Sessions, if set, gets what
+// comes. Where the second was not resumed, the error says why, and its Reason is
+// ReasonNotResumed.
 // Timeout bounds each dialling; half of it, and TicketWait, the wait in between.
 func (d *Dialer) Resume(ctx context.Context, s string) (*Conn, error) {
 	tickets := &ticketWatch{inner: d.Sessions}
@@ -48,7 +49,7 @@ func (d *Dialer) Resume(ctx context.Context, s string) (*Conn, error) {
 	}
 	second.Abort()
 	second.Close()
-	return nil, notResumed(s, "%s", tickets.whyFull(first, second))
+	return nil, notResumed(s, tickets.whyFull(first, second))
 }
 
 func (d *Dialer) ticketWait() time.Duration {
@@ -58,8 +59,8 @@ func (d *Dialer) ticketWait() time.Duration {
 	return TicketWait
 }
 
-func notResumed(endpoint, format string, args ...any) error {
-	return &Error{Op: "resume a session with", Endpoint: endpoint, Reason: reason.NotResumed, Err: fmt.Errorf(format, args...)}
+func notResumed(endpoint, why string) error {
+	return &Error{Op: opResume, Endpoint: endpoint, Reason: reason.NotResumed, Err: errors.New(why)}
 }
 
 // A ticketWatch is a session cache that knows what became of its ticket. It is
@@ -105,7 +106,7 @@ func (w *ticketWatch) await(ctx context.Context, c *Conn, limit time.Duration) e
 	}
 	stop := context.AfterFunc(ctx, c.Abort)
 	defer stop()
-	w.onPut = func() { c.SetReadDeadline(time.Unix(1, 0)) } // a server that says nothing must not hold Read
+	w.onPut = func() { c.SetReadDeadline(past) } // a server that says nothing must not hold Read
 	defer func() { w.onPut = nil }()
 	c.SetReadDeadline(time.Now().Add(limit))
 	for buf := make([]byte, bufferSize); ; {
@@ -115,11 +116,11 @@ func (w *ticketWatch) await(ctx context.Context, c *Conn, limit time.Duration) e
 		case w.session != nil:
 			return nil
 		case ctx.Err() != nil:
-			return &Error{Op: "resume a session with", Endpoint: c.endpoint, Reason: reason.Of(context.Cause(ctx), "ticket"), Err: bare(context.Cause(ctx))}
+			return &Error{Op: opResume, Endpoint: c.endpoint, Reason: reason.Of(context.Cause(ctx), "ticket"), Err: bare(context.Cause(ctx))}
 		case err == io.EOF:
 			return notResumed(c.endpoint, "the server ended the connection, and had sent no session ticket")
 		case failed != nil && failed.Timeout():
-			return notResumed(c.endpoint, "no session ticket came within %v of the handshake: the server has tickets off, or sends them later", limit)
+			return notResumed(c.endpoint, fmt.Sprintf("no session ticket came within %v of the handshake: the server has tickets off, or sends them later", limit))
 		case err != nil:
 			return err
 		}

@@ -52,6 +52,14 @@ func (f *SessionFile) Get(string) (*tls.ClientSessionState, bool) { return nil, 
 // Put is there for tls.ClientSessionCache, and does nothing, as Get.
 func (f *SessionFile) Put(string, *tls.ClientSessionState) {}
 
+// sessions is where one connection's session comes from and goes to.
+func (d *Dialer) sessions(c *Conn, e endpoint.Endpoint, name string) tls.ClientSessionCache {
+	if b, ok := d.Sessions.(sessionBinder); ok {
+		return b.bind(d, c, e, name)
+	}
+	return d.Sessions
+}
+
 // A sessionBinder is a cache that must know who asks.
 type sessionBinder interface {
 	bind(d *Dialer, c *Conn, e endpoint.Endpoint, name string) tls.ClientSessionCache
@@ -242,7 +250,7 @@ func (b *boundSession) Put(_ string, state *tls.ClientSessionState) {
 		close(b.conn.kept)
 	}
 	if b.conn.endsRead {
-		b.conn.SetReadDeadline(time.Unix(1, 0)) // we are within it
+		b.conn.SetReadDeadline(past) // we are within it
 	}
 }
 

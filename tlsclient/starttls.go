@@ -17,9 +17,6 @@ func (d *Dialer) checkStartTLS(e endpoint.Endpoint) error {
 	return starttls.CheckClient(d.StartTLS)
 }
 
-// OpStartTLS is the Op of an Error in the words of StartTLS, before TLS began.
-const OpStartTLS = "ask for TLS at"
-
 // startTLS asks the server for TLS in its own protocol.
 func (d *Dialer) startTLS(ctx context.Context, c *Conn, e endpoint.Endpoint) error {
 	if d.StartTLS == "" {
@@ -51,7 +48,7 @@ func opOf(err error) string {
 	if _, ok := errors.AsType[*starttls.Injection](err); ok {
 		return OpStartTLS
 	}
-	return "shake hands with"
+	return opHandshake
 }
 
 // An upgraded connection began in plain. What comes before our ClientHello

@@ -88,7 +88,7 @@ func (d *Dialer) learn(ctx context.Context, c *Conn, e endpoint.Endpoint) (err e
 	c.known, err = d.KnownHosts.Add(ctx, at, name, pin.Of(c.stream.TLS.ConnectionState().PeerCertificates[0]))
 	if err != nil {
 		err = asPin(err)
-		return &Error{Op: "remember the key of", Endpoint: c.endpoint, Reason: reason.Of(err, "known-hosts"), Err: err}
+		return &Error{Op: OpRemember, Endpoint: c.endpoint, Reason: reason.Of(err, "known-hosts"), Err: err}
 	}
 	return nil
 }

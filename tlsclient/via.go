@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +17,6 @@ import (
 // A proxy is dialled as a server would be, and asked in plain to connect to the
 // endpoint's host and port. What follows its answer are the server's bytes: so
 // not one byte is read beyond the answer.
-
-// ReasonProxyAuthentication is the reason for an end by the proxy of Dialer.Via,
-// which wants to know who we are, or does not take our password.
-const ReasonProxyAuthentication Reason = "peer-refused-us:proxy-authentication"
 
 // A ViaError says what went wrong on the way through Dialer.Via. It is in the
 // chain of an Error, which says what it means for the connection.
@@ -168,8 +163,3 @@ func short(err error) error {
 // Via is the proxy that leads to the server, without its password; empty: there
 // is none.
 func (c *Conn) Via() string { return c.via }
-
-func listOr(words []string) string {
-	slices.Sort(words)
-	return strings.Join(slices.Compact(words), " or ")
-}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -64,9 +65,10 @@ func judgeHTTP(answer *http.Response, user *url.Userinfo) error {
 		}
 		schemes = append(schemes, scheme)
 	}
+	slices.Sort(schemes)
 	switch {
 	case len(schemes) > 0:
-		return &refusal{fmt.Sprintf("the proxy wants to know who we are by %s, and we speak only Basic: it answers %s", listOr(schemes), status), true}
+		return &refusal{fmt.Sprintf("the proxy wants to know who we are by %s, and we speak only Basic: it answers %s", strings.Join(slices.Compact(schemes), " or "), status), true}
 	case user == nil:
 		return &refusal{"the proxy wants to know who we are: it answers " + status, true}
 	}

@@ -147,7 +147,7 @@ func (a *acmeConfig) readFiles(p *program, c *cli.Context) error {
 		if err != nil {
 			return fileFailure(err)
 		}
-		p.warn(warnings)
+		p.warn(warnings...)
 		a.issuer.Roots = pool
 	}
 	if file := c.String("acme-eab-key-file"); file != "" {

@@ -21,6 +21,6 @@ func (p *program) openAuthority(c *cli.Context) (*certs.Authority, error) {
 	} else if err != nil {
 		return nil, fileFailure(err)
 	}
-	p.warn(authority.Warnings())
+	p.warn(authority.Warnings()...)
 	return authority, nil
 }

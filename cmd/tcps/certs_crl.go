@@ -48,7 +48,7 @@ func (p *program) certsCRL(c *cli.Context) error {
 		return fileFailure(err)
 	}
 	if root := authority.Root(); !slices.ContainsFunc(lists, func(l certs.SignedList) bool { return l.Issuer.Equal(root) }) {
-		p.warn([]string{"there is no list of the root, whose key is not here: those who check want one too; \"tcps certs crl --for 365d --out root.crl\" where the key is makes it"})
+		p.warn("there is no list of the root, whose key is not here: those who check want one too; \"tcps certs crl --for 365d --out root.crl\" where the key is makes it")
 	}
 	out, content := c.String("out"), [][]byte{nil}
 	for i := range lists {

@@ -58,7 +58,7 @@ func (p *program) certsExport(c *cli.Context) error {
 		return fileFailure(err)
 	}
 	if options.Legacy {
-		p.warn([]string{fmt.Sprintf("the encryption of %q is weak: whoever gets the file gets the key", out)})
+		p.warn(fmt.Sprintf("the encryption of %q is weak: whoever gets the file gets the key", out))
 	}
 	fmt.Fprintln(p.out, out)
 	return nil

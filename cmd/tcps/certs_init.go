@@ -69,9 +69,9 @@ func (p *program) certsInit(c *cli.Context) error {
 	case err != nil:
 		return fileFailure(err)
 	}
-	p.warn(authority.Warnings())
+	p.warn(authority.Warnings()...)
 	if !authority.Constrained() {
-		fmt.Fprintln(p.err, "tcps: warning: this authority may sign for every name: whoever steals its key can impersonate anybody to those who trust it")
+		p.warn("this authority may sign for every name: whoever steals its key can impersonate anybody to those who trust it")
 	}
 	fmt.Fprintf(p.out, "%s\n%s", rootFile(dir), certs.Describe(authority.Root()))
 	return nil

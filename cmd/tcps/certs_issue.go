@@ -60,7 +60,7 @@ func (p *program) certsIssue(c *cli.Context) error {
 	if err != nil {
 		return fileFailure(err)
 	}
-	p.warn(authority.Warnings())
+	p.warn(authority.Warnings()...)
 	issued, err := issueWith(authority, request, csr)
 	if err != nil {
 		return err
@@ -69,7 +69,7 @@ func (p *program) certsIssue(c *cli.Context) error {
 	if err != nil {
 		return failure(err)
 	}
-	p.warn(issued.Warnings)
+	p.warn(issued.Warnings...)
 	fmt.Fprintln(p.out, certFile)
 	if keyFile != "" {
 		fmt.Fprintln(p.out, keyFile)

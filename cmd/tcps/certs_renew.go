@@ -25,10 +25,6 @@ Examples:
   tcps certs renew --check *.pem || mail -s renew root
   tcps certs renew --watch --exec "systemctl reload postgresql" server.pem`
 
-// exitDue is the exit status of --check when a certificate is due: EX_TEMPFAIL
-// of sysexits.h.
-const exitDue = 75
-
 func (p *program) certsRenewCommand() *cli.Command {
 	return &cli.Command{
 		Name: "renew", Usage: "renew certificates", UsageText: renewUsage, Action: p.certsRenew,
@@ -131,7 +127,7 @@ func (r *renewer) renew(file string) error {
 	if err != nil {
 		return fileFailure(err)
 	}
-	r.warn(issued.Warnings)
+	r.warn(issued.Warnings...)
 	fmt.Fprintf(r.out, "%s renewed until %s\n", file, issued.Certificate.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	return nil
 }

@@ -43,12 +43,12 @@ func (r *renewer) watch(files []string, command string) error {
 		wait, renewed, err := r.round(files)
 		if renewed && command != "" {
 			if e := r.run(ctx, command); e != nil && ctx.Err() == nil {
-				r.warn([]string{fmt.Sprintf("run %q: %v", command, e)})
+				r.warn(fmt.Sprintf("run %q: %v", command, e))
 			}
 		}
 		if err != nil {
 			wait, pause = pause, min(2*pause, longestWait)
-			r.warn([]string{fmt.Sprintf("%v; the next try is in %v", err, wait)})
+			r.warn(fmt.Sprintf("%v; the next try is in %v", err, wait))
 		} else {
 			pause = firstPause
 		}

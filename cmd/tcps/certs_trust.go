@@ -126,7 +126,7 @@ func (p *program) rootsOf(c *cli.Context, noLocal string) (roots []*x509.Certifi
 	} else if err != nil {
 		return nil, "", fileFailure(err)
 	}
-	p.warn(warnings)
+	p.warn(warnings...)
 	return roots, file, nil
 }
 

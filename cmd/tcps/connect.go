@@ -26,42 +26,35 @@ Examples:
   tcps connect localhost:8120
   tcps connect --ca ca.pem --cert client.pem --key client.key db.internal:8443
   tcps connect --send ping --expect pong --timeout 5s localhost:8120
-  tcps connect --starttls smtp mx.example.org:25
-  tcps connect --starttls xmpp --name example.org xmpp.example.org:5222
+  tcps connect --starttls smtp --on-eof keep mx.example.org:25
   tcps connect --json db.internal:8443 | jq .tls.group
-  tcps connect --resume --groups X25519MLKEM768 --min 1.3 db.internal:8443
+  tcps connect --tofu device.lan:8443
+  tcps connect --via socks5://alice@proxy:1080 db.internal:8443
 
---starttls asks a server that begins in plain for TLS, in its protocol. Nothing of
-what is said before TLS comes on standard output: the greeting is shown with what
-was negotiated. After it most servers wait for a command (EHLO, CAPABILITY, a new
-stream …), and hang up at the end of input: --on-eof keep waits for their answers
-then. Of ftp it is the control connection. A server that goes on in plain after it
-has agreed to TLS is refused: what it sends may be anybody's.
+On a terminal lines are edited, with a history in memory; Ctrl+D ends our side.
+What the server says is escaped where it could steer the terminal: not with "| cat".
 
-On a terminal, lines are edited: the arrow keys bring back earlier ones, which
-are kept in memory only, Ctrl+D ends our side, and what the server says is
-escaped where it could steer the terminal ("| cat" shows it as it is).
+Nothing of what is said before TLS (--starttls) comes on standard output. Most of
+those servers hang up at the end of input: --on-eof keep waits for their answers.
 
---session keeps a TLS session for the next run, for the same endpoint, names,
-authorities and certificate of ours only. Its file and that of --keylog hold
-secrets: nobody else may read or write them. --json shakes hands, reports and
-ends; with --send or --expect it does that first. It prints no data, and reads
-no input.
+--json prints what was agreed on and how it ended, but no data, and reads no input.
 
---config takes what is written under connections in a file of services: the
-argument is the name of one then.
+With --pin or --tofu the server is known by its key, and nothing else counts:
+neither who signed its certificate, nor the name and the dates in it.
 
-Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected,
-4 timeout, 5 TLS not agreed on (or with --resume: not resumed), 6 not trusted,
-7 wrong name or key, 8 expired or not yet valid, 9 revoked (or nothing current says
-that it is not), 10 the server refused us, 11 truncated, 12 the expected text
-did not come.`
+With a proxy (--via, else ALL_PROXY) -4, -6 and --bind mean the way to it.
+
+Exit status: 0 good, 1 failed, 2 wrong usage, 3 not resolved or not connected (also
+by a proxy), 4 timeout, 5 TLS not agreed on (or with --resume: not resumed), 6 not
+trusted, 7 wrong name or key, 8 expired or not yet valid, 9 revoked (or nothing
+current says that it is not), 10 the server or a proxy refused us, 11 truncated,
+12 the expected text did not come.`
 
 func (p *program) connectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "connect",
 		Usage:     "talk to a server: standard input and output over TLS",
-		UsageText: connectUsage + connectWays,
+		UsageText: connectUsage,
 		Action:    p.connect,
 		Flags: append([]cli.Flag{
 			listFlag("Trust", "ca", "`FILE` or folder with the authorities that may vouch for the server, instead of the system's and the local one"),
@@ -100,7 +93,7 @@ func (p *program) connect(c *cli.Context) error {
 			describe(p.err, session.Conn, target)
 			describeVia(c, p.err, session.Conn)
 		}
-		describeTrust(c, p.err, session.Conn)
+		describeKey(c, p.err, session.Conn)
 		end, err := p.edit(session, interrupts)
 		if err != nil {
 			return err
@@ -114,9 +107,6 @@ func (p *program) connect(c *cli.Context) error {
 func (p *program) talk(c *cli.Context, target endpoint.Endpoint, session *tlsclient.Session, then func(context.Context, chan<- os.Signal) error) error {
 	dialer, err := p.dialerOf(c, target)
 	if err != nil {
-		return err
-	}
-	if err := dialStartTLS(c, dialer, target); err != nil {
 		return err
 	}
 	ctx := c.Context

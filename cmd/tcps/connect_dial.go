@@ -14,6 +14,8 @@ import (
 	"tcps/tlsclient"
 )
 
+// dialerOf is the dialer that the flags of connect ask for. What contradicts
+// itself or the target is refused: first of the way there, then of TLS.
 func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient.Dialer, error) {
 	d := &tlsclient.Dialer{
 		ServerName: c.String("name"),
@@ -23,42 +25,51 @@ func (p *program) dialerOf(c *cli.Context, target endpoint.Endpoint) (*tlsclient
 	if c.String("on-eof") == "exit" {
 		d.LingerTimeout = time.Second // at once, but what was sent should arrive
 	}
-	if err := dialNetwork(c, d); err != nil {
+	err := dialWay(c, d, target)
+	switch {
+	case err != nil:
+	case target.TLS():
+		err = p.dialSecurely(c, d, target)
+	default:
+		err = checkPlain(c, target)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if target.IsUnix() && (d.Network != "" || d.LocalAddr.IsValid()) {
-		return nil, misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
-	}
-	if err := dialVia(c, d, target); err != nil {
-		return nil, err
-	}
-	if !target.TLS() {
-		for _, flag := range slices.Concat([]string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"}, keyFlagNames, flagNames(connectTLSFlags())) {
-			if c.IsSet(flag) {
-				return nil, misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there is no TLS on a plain connection", flag, target)
-			}
+	return d, dialStartTLS(c, d, target)
+}
+
+// checkPlain refuses the flags that are about TLS.
+func checkPlain(c *cli.Context, target endpoint.Endpoint) error {
+	for _, flag := range slices.Concat([]string{"ca", "cert", "key", "name", "insecure", "crl", "crl-from", "crl-missing", "crl-stale", "require-ocsp-staple"}, keyFlagNames, flagNames(connectTLSFlags())) {
+		if c.IsSet(flag) {
+			return misuse("use tcps:// or unixs://, or leave the flag out", "--%s with %s: there is no TLS on a plain connection", flag, target)
 		}
-		return d, nil
 	}
+	return nil
+}
+
+// dialSecurely sets whom the dialer trusts and what it negotiates.
+func (p *program) dialSecurely(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
 	if err := dialKeys(c, d); err != nil {
-		return nil, err
+		return err
 	}
 	if target.IsUnix() && d.ServerName == "" && !d.Insecure && !knowsByKey(c, d) {
-		return nil, misuse("say which name the server's certificate has: --name localhost", "%s: a Unix socket has no name to verify a certificate by", target)
+		return misuse("say which name the server's certificate has: --name localhost", "%s: a Unix socket has no name to verify a certificate by", target)
 	}
 	if d.Insecure {
 		if err := checkInsecure(c); err != nil {
-			return nil, err
+			return err
 		}
-		fmt.Fprintln(p.err, "tcps: warning: --insecure takes any certificate: whoever is in between can read and change everything")
+		p.warn("--insecure takes any certificate: whoever is in between can read and change everything")
 	}
 	if err := p.dialTrust(c, d); err != nil {
-		return nil, err
+		return err
 	}
 	if err := p.dialTLS(c, d); err != nil {
-		return nil, err
+		return err
 	}
-	return d, p.dialRevocation(c, d)
+	return p.dialRevocation(c, d)
 }
 
 // networkFlags say which way to dial.
@@ -68,6 +79,17 @@ func networkFlags(category string) []cli.Flag {
 		boolFlag(category, "6", "IPv6 only"),
 		stringFlag(category, "bind", "", "`ADDRESS` to connect from"),
 	}
+}
+
+// dialWay sets the way to a server: from where, and through what.
+func dialWay(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
+	if err := dialNetwork(c, d); err != nil {
+		return err
+	}
+	if target.IsUnix() && (d.Network != "" || d.LocalAddr.IsValid()) {
+		return misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
+	}
+	return dialVia(c, d, target)
 }
 
 func dialNetwork(c *cli.Context, d *tlsclient.Dialer) error {
@@ -102,7 +124,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		if err != nil {
 			return err
 		}
-		p.warn(files.Warnings())
+		p.warn(files.Warnings()...)
 		d.Source = files
 	}
 	if cas := list(c, "ca"); len(cas) > 0 {
@@ -110,7 +132,7 @@ func (p *program) dialTrust(c *cli.Context, d *tlsclient.Dialer) error {
 		if err != nil {
 			return fileFailure(err, makesRoot)
 		}
-		p.warn(warnings)
+		p.warn(warnings...)
 		d.RootCAs = pool
 		return nil
 	}
@@ -148,7 +170,7 @@ func trustedRoots(c *cli.Context) *x509.CertPool {
 	return pool
 }
 
-func (p *program) warn(warnings []string) {
+func (p *program) warn(warnings ...string) {
 	for _, w := range warnings {
 		fmt.Fprintln(p.err, "tcps: warning:", w)
 	}

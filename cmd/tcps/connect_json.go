@@ -173,7 +173,7 @@ func (p *program) connectJSON(c *cli.Context, target endpoint.Endpoint, session 
 	err := p.talk(c, target, session, func(ctx context.Context, _ chan<- os.Signal) error {
 		report.connected(session.Conn)
 		if _, learned := session.Conn.KnownHost(); learned { // which is a warning
-			describeTrust(c, p.err, session.Conn)
+			describeKey(c, p.err, session.Conn)
 		}
 		if len(session.Send)+len(session.Expect) == 0 {
 			return report.probe(ctx, session.Conn, durationOf(c, "timeout"))

@@ -58,16 +58,23 @@ func connectFailure(c *cli.Context, err error) error {
 	return &problem{err: err, code: exitCodeOf(err), hints: connectHints(c, err)}
 }
 
+// connectHints are those of the first part of connect that has any.
 func connectHints(c *cli.Context, err error) []string {
 	failed, ok := errors.AsType[*tlsclient.Error](err)
 	if !ok {
 		return nil
 	}
-	for _, hints := range [][]string{viaHints(c, err), trustHints(c, err), startTLSHints(c, failed), connectTLSHints(c, failed.Reason)} {
-		if hints != nil {
+	type hinter func(*cli.Context, *tlsclient.Error) []string
+	for _, part := range []hinter{viaHints, keyHints, startTLSHints, connectTLSHints, verdictHints, networkHints} {
+		if hints := part(c, failed); hints != nil {
 			return hints
 		}
 	}
+	return nil
+}
+
+// verdictHints are for what one side says of the other's certificate.
+func verdictHints(c *cli.Context, failed *tlsclient.Error) []string {
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:
 		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
@@ -78,7 +85,7 @@ func connectHints(c *cli.Context, err error) []string {
 	case tlsclient.ReasonName:
 		return []string{"if the certificate's name is the right one, say so: --name NAME"}
 	case tlsclient.ReasonRevoked:
-		return revocationHints(c, err)
+		return revocationHints(c, failed)
 	case tlsclient.ReasonNotTLS:
 		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
 	case tlsclient.PeerRefusedUs("certificate_required"), tlsclient.PeerRefusedUs("handshake_failure"):
@@ -89,10 +96,15 @@ func connectHints(c *cli.Context, err error) []string {
 	case tlsclient.PeerRefusedUs("bad_certificate"), tlsclient.PeerRefusedUs("unknown_ca"):
 		return []string{"the server refuses our certificate; its log says why"}
 	}
-	if _, ok := errors.AsType[*net.DNSError](err); ok {
+	return nil
+}
+
+// networkHints are for a server that was not reached.
+func networkHints(_ *cli.Context, failed *tlsclient.Error) []string {
+	if _, ok := errors.AsType[*net.DNSError](failed); ok {
 		return []string{"check the spelling of the host"}
 	}
-	if _, ok := errors.AsType[*net.AddrError](err); ok || errors.Is(err, syscall.EADDRNOTAVAIL) {
+	if _, ok := errors.AsType[*net.AddrError](failed); ok || errors.Is(failed, syscall.EADDRNOTAVAIL) {
 		return []string{"--bind takes an address that this machine has, of the same family as the server's"}
 	}
 	if failed.NotReached && !failed.Timeout() {

@@ -17,7 +17,7 @@ import (
 // connectStartTLSFlags are for servers that begin in plain.
 func connectStartTLSFlags() []cli.Flag {
 	return []cli.Flag{
-		stringFlag("STARTTLS", "starttls", "", "`PROTOCOL` in which the server is asked for TLS before it begins: smtp, lmtp, imap, pop3, ftp, nntp, sieve, ldap, xmpp, xmpp-server, irc, mysql or postgres"),
+		stringFlag("STARTTLS", "starttls", "", "`PROTOCOL` in which the server is asked for TLS in plain: smtp, lmtp, imap, pop3, ftp, nntp, sieve, ldap, xmpp, xmpp-server, irc, mysql or postgres"),
 	}
 }
 

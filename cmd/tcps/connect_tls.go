@@ -24,13 +24,13 @@ func connectTLSFlags() []cli.Flag {
 	return []cli.Flag{
 		stringFlag("TLS", "min", "1.2", "lowest TLS `VERSION`: 1.2 or 1.3"),
 		stringFlag("TLS", "max", "1.3", "highest TLS `VERSION`: 1.2 or 1.3"),
-		listFlag("TLS", "groups", "key exchange `GROUP` to offer instead of all: "+strings.Join(tlsclient.GroupNames(), ", ")+" (the order is not ours to choose)"),
+		listFlag("TLS", "groups", "key exchange `GROUP` to offer instead of all: "+strings.Join(tlsclient.GroupNames(), ", ")+""),
 		listFlag("TLS", "alpn", "application `PROTOCOL` to offer, preferred first"),
 		boolFlag("TLS", "alpn-required", "refuse a server that chooses no application protocol"),
 		stringFlag("TLS", "sni", "", "`NAME` to send, instead of the one that is verified; none: send no name"),
-		stringFlag("TLS", "session", "", "`FILE` that keeps the session, to resume it next time; it holds secrets"),
+		stringFlag("TLS", "session", "", "`FILE` that keeps the session, a secret, to resume it next time with the same server, trust and certificate of ours"),
 		boolFlag("TLS", "resume", "connect twice, and fail unless the second connection resumes the session of the first"),
-		stringFlag("TLS", "keylog", "", "`FILE` to append the secrets of the session to: who has them can read what was recorded (the environment's SSLKEYLOGFILE is not read)"),
+		stringFlag("TLS", "keylog", "", "`FILE` to append the secrets of the session to: who has them can read what was recorded ($SSLKEYLOGFILE is not read)"),
 	}
 }
 
@@ -122,7 +122,7 @@ func (p *program) dialSession(c *cli.Context, d *tlsclient.Dialer) error {
 			fmt.Fprintf(digest, "ours %x,", sha256.Sum256(leaf.Raw))
 		}
 	}
-	d.Sessions = &tlsclient.SessionFile{Path: path, Binding: digest.Sum(nil), Warn: func(text string) { p.warn([]string{text}) }}
+	d.Sessions = &tlsclient.SessionFile{Path: path, Binding: digest.Sum(nil), Warn: func(text string) { p.warn(text) }}
 	return nil
 }
 
@@ -177,7 +177,7 @@ func (p *program) keyLogOf(c *cli.Context) (io.Writer, error) {
 	if _, err := keyLog(path).Write(nil); err != nil {
 		return nil, failure(fmt.Errorf("write the key log %q: %w", path, err), "name a file that only you can read and write: --keylog FILE")
 	}
-	fmt.Fprintf(p.err, "tcps: warning: --keylog writes the secrets of this session to %q: whoever reads that file can read all that was said\n", path)
+	p.warn(fmt.Sprintf("--keylog writes the secrets of this session to %q: whoever reads that file can read all that was said", path))
 	return keyLog(path), nil
 }
 
@@ -185,13 +185,13 @@ func (p *program) keyLogOf(c *cli.Context) (io.Writer, error) {
 // may go on in a protocol that is not ours.
 func (p *program) warnOffer(c *cli.Context, conn *tlsclient.Conn) {
 	if cs := conn.TLS(); cs != nil && cs.NegotiatedProtocol == "" && len(list(c, "alpn")) > 0 {
-		p.warn([]string{"the server chose none of the application protocols that were offered (--alpn-required refuses that)"})
+		p.warn("the server chose none of the application protocols that were offered (--alpn-required refuses that)")
 	}
 }
 
 // connectTLSHints say what to do where a negotiation failed.
-func connectTLSHints(c *cli.Context, reason tlsclient.Reason) []string {
-	switch {
+func connectTLSHints(c *cli.Context, failed *tlsclient.Error) []string {
+	switch reason := failed.Reason; {
 	case reason == tlsclient.ReasonALPN:
 		return []string{"the server speaks none of the protocols of --alpn, or has a protocol of its own that must be offered"}
 	case reason == tlsclient.ReasonNotResumed:

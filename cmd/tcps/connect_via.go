@@ -24,26 +24,11 @@ import (
 
 const viaVariable = "TCPS_VIA_PASSWORD"
 
-// connectWays is the part of the help that is about the way to a server, and how
-// it is known.
-const connectWays = `
-
-With a proxy (--via, else ALL_PROXY) -4, -6 and --bind mean the way to it, and the
-server's name is its to resolve. That it does not connect us is exit status 3, that
-it wants another password is 10.
-
-With --pin or --tofu the server is known by its key, and nothing else counts:
-neither who signed its certificate, nor the name and the dates in it.
-
-  tcps connect --via socks5://alice@proxy:1080 db.internal:8443
-  tcps connect --pin 5fYqQ0vZl3nV4r1cW2E0kVw1rV0m4m8ZtqzT1yq0b2Q= device.lan:8443
-  tcps connect --tofu device.lan:8443        its first key is the one that counts`
-
 // viaFlags are for what lies between us and a server.
 func viaFlags() []cli.Flag {
 	via := stringFlag("Connecting", "via", "",
-		"`URL` of a proxy that resolves the server's name and leads to it: socks5://[USER@]HOST:PORT, http://[USER@]HOST:PORT, or none (the password: "+viaVariable+")")
-	via.DefaultText = "$ALL_PROXY, but for what $NO_PROXY names, and never to this machine"
+		"`URL` of a proxy that resolves the name: socks5://[USER@]HOST:PORT or http://… (the password: "+viaVariable+"); none: no proxy")
+	via.DefaultText = "$ALL_PROXY, but not for this machine and $NO_PROXY"
 	return []cli.Flag{
 		via,
 		stringFlag(proxyCategory, "proxy-send", "", "`VERSION`, v1 or v2, of a PROXY header that we send first, with the addresses of our connection"),
@@ -51,7 +36,7 @@ func viaFlags() []cli.Flag {
 	}
 }
 
-// dialVia sets the way to a server.
+// dialVia sets the proxy that leads to a server, and what goes before all else.
 func dialVia(c *cli.Context, d *tlsclient.Dialer, target endpoint.Endpoint) error {
 	var err error
 	if d.Via, err = viaOf(c, target); err != nil {
@@ -160,21 +145,20 @@ func viaSource(c *cli.Context) string {
 }
 
 // viaHints are for what went wrong at the proxy.
-func viaHints(c *cli.Context, err error) []string {
-	failed, ok := errors.AsType[*tlsclient.ViaError](err)
+func viaHints(c *cli.Context, failed *tlsclient.Error) []string {
+	proxy, ok := errors.AsType[*tlsclient.ViaError](failed)
 	if !ok {
-		return cutByProxyHints(c, err)
+		return cutByProxyHints(c, failed)
 	}
 	var hints []string
-	outcome, _ := errors.AsType[*tlsclient.Error](err)
 	switch {
-	case outcome.Reason == tlsclient.ReasonProxyAuthentication && !strings.Contains(failed.Proxy, "@"):
+	case failed.Reason == tlsclient.ReasonProxyAuthentication && !strings.Contains(proxy.Proxy, "@"):
 		hints = []string{"name the user in the URL of the proxy, socks5://USER@HOST:PORT, and set " + viaVariable + " to the password"}
-	case outcome.Reason == tlsclient.ReasonProxyAuthentication:
+	case failed.Reason == tlsclient.ReasonProxyAuthentication:
 		hints = []string{"the password comes from " + viaVariable}
-	case failed.Refused:
+	case proxy.Refused:
 		hints = []string{"the proxy resolves the name and connects: ask who runs it whether it may, and can"}
-	case outcome.Timeout():
+	case failed.Timeout():
 		hints = []string{"is the proxy of that kind (socks5 or http)? --timeout bounds the way to it and its answer too"}
 	default:
 		hints = []string{"is the proxy running, is that its address, and is it of that kind (socks5 or http)?"}
@@ -186,9 +170,8 @@ func viaHints(c *cli.Context, err error) []string {
 }
 
 // cutByProxyHints are for a stream that was cut, where a proxy may have done it.
-func cutByProxyHints(c *cli.Context, err error) []string {
-	cut, ok := errors.AsType[*tlsclient.Error](err)
-	if !ok || cut.Via == "" || cut.Reason != tlsclient.ReasonTruncated || c.String("on-eof") != "half" {
+func cutByProxyHints(c *cli.Context, failed *tlsclient.Error) []string {
+	if failed.Via == "" || failed.Reason != tlsclient.ReasonTruncated || c.String("on-eof") != "half" {
 		return nil
 	}
 	return []string{"some proxies end both directions when one ends: --on-eof keep leaves ours open"}

@@ -162,13 +162,7 @@ func (p *program) inspectDialer(c *cli.Context, target endpoint.Endpoint, name s
 	if err := dialStartTLS(c, d, target); err != nil {
 		return nil, err
 	}
-	if err := dialNetwork(c, d); err != nil {
-		return nil, err
-	}
-	if target.IsUnix() && (d.Network != "" || d.LocalAddr.IsValid()) {
-		return nil, misuse("", "-4, -6 and --bind mean nothing on the Unix socket %s", target)
-	}
-	if err := dialVia(c, d, target); err != nil {
+	if err := dialWay(c, d, target); err != nil {
 		return nil, err
 	}
 	if err := p.dialTrust(c, d); err != nil {

@@ -65,7 +65,7 @@ type passphraseSource struct {
 
 func (p *program) passphraseFrom(c *cli.Context, flag string) *passphraseSource {
 	s := &passphraseSource{file: c.String(flag), typed: make(map[string][]byte)}
-	s.warn = func(text string) { p.warn([]string{text}) }
+	s.warn = func(text string) { p.warn(text) }
 	if log, err := newLogger(c, p.err); err == nil { // the command has a log, which is in a form of its own
 		s.warn = func(text string) { log.Warn(text) }
 	}

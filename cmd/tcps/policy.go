@@ -209,7 +209,7 @@ func (p *program) fetchAll(ctx context.Context, t *trustConfig) error {
 		}
 		for _, f := range part.revocation.fetcher.Fetch(ctx) {
 			if f.Err != nil {
-				p.warn([]string{f.Err.Error()})
+				p.warn(f.Err.Error())
 			}
 		}
 	}
@@ -234,7 +234,7 @@ func sourceFor(name string) (certs.Source, error) {
 // that does not serve.
 type warningsOnly struct {
 	slog.Handler
-	warn func([]string)
+	warn func(...string)
 }
 
 func (w warningsOnly) Enabled(_ context.Context, level slog.Level) bool {
@@ -242,6 +242,6 @@ func (w warningsOnly) Enabled(_ context.Context, level slog.Level) bool {
 }
 
 func (w warningsOnly) Handle(_ context.Context, r slog.Record) error {
-	w.warn([]string{r.Message})
+	w.warn(r.Message)
 	return nil
 }

@@ -300,7 +300,7 @@ func (p *program) dialRevocation(c *cli.Context, d *tlsclient.Dialer) error {
 	d.RequireOCSPStaple = c.Bool("require-ocsp-staple")
 	p.fetchLists(c, r.fetcher)
 	if d.Revocation, err = r.load(); err == nil && r.acceptStale { // else the refusal says it
-		p.warn(d.Revocation.Warnings())
+		p.warn(d.Revocation.Warnings()...)
 	}
 	return err
 }
@@ -318,7 +318,7 @@ func (p *program) fetchLists(c *cli.Context, fetcher *certs.CRLFetcher) {
 	}
 	for _, f := range fetcher.Fetch(ctx) {
 		if f.Err != nil {
-			p.warn([]string{f.Err.Error()})
+			p.warn(f.Err.Error())
 		}
 	}
 }

@@ -25,13 +25,15 @@ type problem struct {
 func (p *problem) Error() string { return p.err.Error() }
 func (p *problem) Unwrap() error { return p.err }
 
-// The exit statuses that do not come from a Reason.
+// The exit statuses that are not only those of a Reason: reason.Reason.ExitCode
+// has 5 to 11.
 const (
 	exitFailed     = 1
 	exitUsage      = 2
 	exitNotReached = 3
 	exitTimeout    = 4
 	exitNotFound   = 12
+	exitDue        = 75 // a certificate needs renewal; EX_TEMPFAIL of sysexits.h
 )
 
 // misuse is wrong usage: exit status 2. Without a hint of its own it gets the

@@ -3,7 +3,6 @@ package starttls
 import (
 	"errors"
 	"io"
-	"strings"
 )
 
 // requestFTP is RFC 4217, 4. Only the control connection is meant: PBSZ and PROT,
@@ -33,7 +32,7 @@ func readFTPGreeting(r io.Reader) ([]byte, error) {
 		if err != nil {
 			return nil, cut(err)
 		}
-		words := []byte(strings.Join(lines, "\r\n") + "\r\n")
+		words := wordsOf(lines)
 		switch {
 		case code == "120":
 		case code == "220":
@@ -69,12 +68,6 @@ func readFTPReply(r io.Reader) (code string, lines []string, err error) {
 		}
 	}
 	return "", nil, errLongReply
-}
-
-// beginsReply: a code of three digits, and after it the end, a space or a hyphen.
-func beginsReply(line string) bool {
-	return len(line) >= 3 && line[0] >= '1' && line[0] <= '5' && isDigit(line[1]) && isDigit(line[2]) &&
-		(len(line) == 3 || line[3] == ' ' || line[3] == '-')
 }
 
 var errFTPTunnel = errors.New("ftp sends files over connections of their own, which would go past the tunnel, without TLS")

@@ -64,6 +64,18 @@ func command(line string) (verb, rest string) {
 	return strings.ToUpper(verb), strings.TrimSpace(rest)
 }
 
+// wordsOf are lines as the server sent them.
+func wordsOf(lines []string) []byte { return []byte(strings.Join(lines, "\r\n") + "\r\n") }
+
+// beginsReply reports whether a line of SMTP, FTP or NNTP has a code of three
+// digits, and after it the end, a space or a hyphen.
+func beginsReply(line string) bool {
+	return len(line) >= 3 && line[0] >= '1' && line[0] <= '5' && isDigit(line[1]) && isDigit(line[2]) &&
+		(len(line) == 3 || line[3] == ' ' || line[3] == '-')
+}
+
+func isDigit(b byte) bool { return b >= '0' && b <= '9' }
+
 // literal is an address as mail has it (RFC 5321, 4.1.3), or localhost.
 func literal(a net.Addr) string {
 	if a == nil {

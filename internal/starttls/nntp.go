@@ -18,8 +18,12 @@ func requestNNTP(_ *Client, rw io.ReadWriter) ([]byte, error) {
 	if !strings.HasPrefix(answer, "101") {
 		return nil, notTLS("the server does not offer STARTTLS, and answers CAPABILITIES with %q", answer)
 	}
-	if offers, err := readNNTPCapabilities(rw); err != nil || !offers {
-		return nil, orNoOffer(err)
+	offers, err := readNNTPCapabilities(rw)
+	if err != nil {
+		return nil, err
+	}
+	if !offers {
+		return nil, notTLS("the server does not offer STARTTLS")
 	}
 	answer, err = askNNTP(rw, "STARTTLS")
 	if err != nil {
@@ -29,13 +33,6 @@ func requestNNTP(_ *Client, rw io.ReadWriter) ([]byte, error) {
 		return nil, notTLS("the server answers STARTTLS with %q", answer)
 	}
 	return greeting, nil
-}
-
-func orNoOffer(err error) error {
-	if err == nil {
-		err = notTLS("the server does not offer STARTTLS")
-	}
-	return err
 }
 
 func askNNTP(rw io.ReadWriter, command string) (answer string, err error) {

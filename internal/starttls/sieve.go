@@ -12,7 +12,7 @@ func requestSieve(_ *Client, rw io.ReadWriter) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	words := []byte(strings.Join(greeting, "\r\n") + "\r\n")
+	words := wordsOf(greeting)
 	if status != "OK" {
 		return nil, &Refusal{Words: words}
 	}

@@ -2,7 +2,6 @@ package starttls
 
 import (
 	"io"
-	"strings"
 )
 
 // acceptSMTP is RFC 3207.
@@ -79,7 +78,7 @@ func readSMTPGreeting(r io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, cut(err)
 	}
-	words := []byte(strings.Join(lines, "\r\n") + "\r\n")
+	words := wordsOf(lines)
 	switch {
 	case code == "220":
 		return words, nil
@@ -101,7 +100,7 @@ func readSMTPReply(r io.Reader) (code string, lines []string, err error) {
 		if len(line) == 3 {
 			line += " "
 		}
-		if !isSMTPReply(line) || code != "" && line[:3] != code {
+		if !beginsReply(line) || line[0] == '1' || code != "" && line[:3] != code {
 			return "", nil, notTLS("the server says %q: want a reply of SMTP", line)
 		}
 		code, lines = line[:3], append(lines, line)
@@ -111,12 +110,6 @@ func readSMTPReply(r io.Reader) (code string, lines []string, err error) {
 	}
 	return "", nil, errLongReply
 }
-
-func isSMTPReply(line string) bool {
-	return len(line) >= 4 && line[0] >= '2' && line[0] <= '5' && isDigit(line[1]) && isDigit(line[2]) && (line[3] == ' ' || line[3] == '-')
-}
-
-func isDigit(b byte) bool { return b >= '0' && b <= '9' }
 
 func introduceSMTP(i *Introduction, t Target) (io.Reader, io.Reader, error) {
 	return i.passGreeting(t, readSMTPGreeting)

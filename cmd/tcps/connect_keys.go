@@ -20,7 +20,7 @@ func keyFlags() []cli.Flag {
 	hosts.DefaultText = "known_hosts in the folder of --state"
 	return []cli.Flag{
 		listFlag("Trust", "pin", "`PIN` (SHA-256 of its public key, base64 or hex) that the server's certificate must have; without --ca nothing else counts"),
-		boolFlag("Trust", "tofu", "trust on first use: take the first key that the server shows, keep it, and refuse any other from then on; authorities do not count"),
+		boolFlag("Trust", "tofu", "trust on first use: keep the first key that the server shows, and refuse any other from then on"),
 		hosts,
 	}
 }
@@ -39,16 +39,21 @@ func dialKeys(c *cli.Context, d *tlsclient.Dialer) (err error) {
 	if !c.Bool("tofu") {
 		return nil
 	}
-	path := c.String("known-hosts")
-	if path == "" {
-		dir, err := stateDir(c)
-		if err != nil {
-			return err
-		}
-		path = filepath.Join(dir, "known_hosts")
+	path, err := knownHostsOf(c)
+	if err != nil {
+		return err
 	}
 	d.KnownHosts = tlsclient.NewKnownHosts(path)
 	return nil
+}
+
+// knownHostsOf is the path of the file that --tofu keeps.
+func knownHostsOf(c *cli.Context) (string, error) {
+	if path := c.String("known-hosts"); path != "" {
+		return path, nil
+	}
+	dir, err := stateDir(c)
+	return filepath.Join(dir, "known_hosts"), err
 }
 
 // pinsOf are the pins that a flag has.
@@ -97,32 +102,27 @@ func knowsByKey(c *cli.Context, d *tlsclient.Dialer) bool {
 	return d.KnownHosts != nil || len(d.Pins) > 0 && len(list(c, "ca")) == 0
 }
 
-// describeTrust says which key was taken. A new one is told of even with
+// describeKey says which key was taken. A new one is told of even with
 // --quiet: whoever is in between would be taken for the server now.
-func describeTrust(c *cli.Context, w io.Writer, conn *tlsclient.Conn) {
+func describeKey(c *cli.Context, w io.Writer, conn *tlsclient.Conn) {
 	h, learned := conn.KnownHost()
+	if h.Endpoint == "" {
+		return
+	}
+	path, _ := knownHostsOf(c) // it was found for the dialer
+	path = terminal.Printable(path)
 	switch {
-	case h.Endpoint == "":
 	case learned:
 		fmt.Fprintf(w, "tcps: warning: NEW SERVER: the key of %s was not known, and is the only one that is taken from now on: pin %s\n", conn.Endpoint(), pin.String(h.Pin))
-		fmt.Fprintf(w, "tcps: warning: is it the server's own? who runs it can say (\"tcps certs show\" prints the pin); it is kept in %s:%d\n", knownHostsOf(c), h.Line)
+		fmt.Fprintf(w, "tcps: warning: is it the server's own? who runs it can say (\"tcps certs show\" prints the pin); it is kept in %s:%d\n", path, h.Line)
 	case !c.Bool("quiet"):
-		fmt.Fprintf(w, "tcps: its key is the one that was first seen %s (%s:%d)\n", h.FirstSeen.Format("2006-01-02 15:04"), knownHostsOf(c), h.Line)
+		fmt.Fprintf(w, "tcps: its key is the one that was first seen %s (%s:%d)\n", h.FirstSeen.Format("2006-01-02 15:04"), path, h.Line)
 	}
 }
 
-// knownHostsOf is the path that was used.
-func knownHostsOf(c *cli.Context) string {
-	var d tlsclient.Dialer
-	if err := dialKeys(c, &d); err != nil || d.KnownHosts == nil {
-		return ""
-	}
-	return terminal.Printable(d.KnownHosts.Path())
-}
-
-// trustHints are for a key that is not the right one, or cannot be kept.
-func trustHints(c *cli.Context, err error) []string {
-	if changed, ok := errors.AsType[*tlsclient.KeyChangedError](err); ok {
+// keyHints are for a key that is not the right one, or cannot be kept.
+func keyHints(c *cli.Context, failed *tlsclient.Error) []string {
+	if changed, ok := errors.AsType[*tlsclient.KeyChangedError](failed); ok {
 		var lines []string
 		for _, h := range changed.Known {
 			lines = append(lines, fmt.Sprintf("%dd", h.Line))
@@ -133,15 +133,12 @@ func trustHints(c *cli.Context, err error) []string {
 			fmt.Sprintf("if so, remove what is known, and connect again: sed -i.old -e '%s' %s", strings.Join(lines, ";"), terminal.ShellWord(changed.Path)),
 		}
 	}
-	failed, ok := errors.AsType[*tlsclient.Error](err)
 	switch {
-	case !ok:
-		return nil
 	case failed.Reason == tlsclient.ReasonPin:
 		return []string{"if that is its key, say so: --pin PIN, several times where there are several keys"}
-	case c.Bool("tofu") && failed.Op == "dial":
+	case c.Bool("tofu") && failed.Op == tlsclient.OpDial:
 		return []string{"correct the file, or name another one: --known-hosts FILE"}
-	case failed.Op == "remember the key of":
+	case failed.Op == tlsclient.OpRemember:
 		return []string{"keep the keys where you may write: --known-hosts FILE; none of the input was sent"}
 	}
 	return nil
