@@ -96,14 +96,25 @@ func (d *ChainDescription) String() string {
 	return w.String()
 }
 
+// maxPathChecks bounds the signatures that pathFrom looks at: a server may present thousands of certificates of one
+// name. crypto/x509 has a bound of that kind too.
+const maxPathChecks = 100
+
 // pathFrom follows the issuers of a certificate as far as they are among the others, and returns their places.
 func pathFrom(first int, certificates []*x509.Certificate) []int {
 	path := []int{first}
 	used := map[int]bool{first: true}
+	checks := 0
 	for {
 		current, next := certificates[path[len(path)-1]], -1
 		for i, c := range certificates {
-			if !used[i] && bytes.Equal(current.RawIssuer, c.RawSubject) && current.CheckSignatureFrom(c) == nil {
+			if used[i] || !bytes.Equal(current.RawIssuer, c.RawSubject) {
+				continue
+			}
+			if checks++; checks > maxPathChecks {
+				return path
+			}
+			if current.CheckSignatureFrom(c) == nil {
 				next = i
 				break
 			}

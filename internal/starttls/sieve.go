@@ -74,7 +74,7 @@ func readSieveLine(r io.Reader) (string, error) {
 		if !ok {
 			return whole.String(), nil
 		}
-		if whole.Len()+length > maxLine {
+		if length > maxLine-whole.Len() { // the sum may be more than an int holds
 			return "", notTLS("a line is longer than %d bytes: %.20q…", maxLine, line)
 		}
 		literal := make([]byte, length)
