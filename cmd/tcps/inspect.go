@@ -125,7 +125,6 @@ type inspection struct {
 	dialer    *tlsclient.Dialer
 	report    *inspectReport
 	protocols []string // to offer by ALPN
-	needALPN  []string // what each handshake has to offer: the server insists on it
 	warn      int      // days; negative: never
 	warnGiven bool
 
@@ -227,8 +226,8 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 	}
 	why := i.handshakeError(o.Err)
 	if why != nil && why.Reason == tlsclient.ReasonALPN {
-		i.needALPN, i.prober.NextProtos = i.protocols, i.protocols
-		o = i.prober.Handshake(ctx, probe.Handshake{Wait: true, NextProtos: i.needALPN})
+		i.prober.NextProtos = i.protocols // with each hello from now on
+		o = i.prober.Handshake(ctx, probe.Handshake{Wait: true})
 		why = i.handshakeError(o.Err)
 	}
 	if why == nil {
@@ -242,7 +241,7 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 		return nil, why
 	}
 	i.noHandshake(why)
-	if old := i.prober.Handshake(ctx, probe.Handshake{Wait: true, Old: true, NextProtos: i.needALPN}); len(old.State.PeerCertificates) > 0 {
+	if old := i.prober.Handshake(ctx, probe.Handshake{Wait: true, Old: true}); len(old.State.PeerCertificates) > 0 {
 		return old, nil
 	}
 	return o, nil
@@ -251,12 +250,12 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 // noHandshake is a fault of exit status 5, whatever the server says: it has not
 // come to asking who we are.
 func (i *inspection) noHandshake(why *tlsclient.Error) {
-	f := inspectFault{why.Reason, tlsclient.ReasonVersion.ExitCode(), terminal.Printable("clients of today cannot shake hands with it: " + why.Err.Error())}
-	switch f.Reason {
+	word := why.Reason
+	switch word {
 	case tlsclient.PeerRefusedUs("handshake_failure"), tlsclient.PeerRefusedUs("insufficient_security"):
-		f.Reason = tlsclient.ReasonNoSharedCipher // as Dial has it
+		word = tlsclient.ReasonNoSharedCipher // as Dial has it
 	}
-	i.report.Faults = append(i.report.Faults, f)
+	i.faultOfTLS(word, "clients of today cannot shake hands with it: "+why.Err.Error())
 }
 
 // unfinished is a handshake that showed a certificate and came to nothing: it proves
@@ -271,7 +270,7 @@ func (i *inspection) unfinished(o *probe.Outcome, why *tlsclient.Error) {
 	case kind == "peer-refused-us", kind == tlsclient.ReasonUntrusted:
 		i.fault(why.Reason, text)
 	default:
-		i.report.Faults = append(i.report.Faults, inspectFault{why.Reason, tlsclient.ReasonVersion.ExitCode(), terminal.Printable(text)})
+		i.faultOfTLS(why.Reason, text)
 	}
 }
 
@@ -295,7 +294,7 @@ func (i *inspection) handshakeError(err error) *tlsclient.Error {
 // whole is a handshake with our certificate, if there is one, with whatever the
 // server can speak.
 func (i *inspection) whole(version uint16) probe.Handshake {
-	h := probe.Handshake{Version: version, Old: true, NextProtos: i.needALPN}
+	h := probe.Handshake{Version: version, Old: true}
 	if i.dialer.Source != nil {
 		h.Certificate = i.dialer.Source.ClientCertificate
 	}

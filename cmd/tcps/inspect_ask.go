@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"errors"
 	"slices"
 	"sync"
 
@@ -20,14 +19,14 @@ func (i *inspection) askVersions(ctx context.Context) {
 		v := inspectVersion{Name: probe.VersionName(number)}
 		var err error
 		v.found, err = i.prober.Version(ctx, number)
-		switch refusal, refused := errors.AsType[*probe.Refusal](err); {
+		switch refusal, refused := err.(*probe.Refusal); {
 		case err == nil:
 			v.Spoken = answerYes
 			v.Verdict, v.Why = probe.JudgeVersion(number)
 			if number < tls.VersionTLS13 {
 				v.SecureRenegotiation, v.ExtendedMasterSecret = &v.found.SecureRenegotiation, &v.found.ExtendedMaster
 			}
-		case refused && refusal == err:
+		case refused:
 			v.Spoken, v.Refusal = answerNo, refusal.Error()
 		default:
 			v.Spoken = answerUnknown
@@ -150,7 +149,7 @@ func authoritiesInWords(raw [][]byte) []string {
 // askALPN offers the protocols, and each time leaves out the one that was chosen.
 func (i *inspection) askALPN(ctx context.Context) {
 	r := &i.report.ALPN
-	r.Asked, r.Required = i.protocols, len(i.needALPN) > 0
+	r.Asked, r.Required = i.protocols, len(i.prober.NextProtos) > 0
 	for left := i.protocols; len(left) > 0; {
 		h := i.whole(0)
 		h.NextProtos = left

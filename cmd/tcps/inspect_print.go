@@ -75,26 +75,6 @@ func (p inspectPrinter) verdict(r *inspectReport) {
 	}
 }
 
-// countWeak counts what is accepted and should not be.
-func (r *inspectReport) countWeak() (count int) {
-	for _, v := range r.Versions {
-		if v.Verdict == probe.Weak {
-			count++
-		}
-		for _, s := range v.Suites {
-			if s.Verdict == probe.Weak {
-				count++
-			}
-		}
-	}
-	for _, g := range r.Groups {
-		if g.Verdict == probe.Weak {
-			count++
-		}
-	}
-	return count
-}
-
 func (p inspectPrinter) versions(r *inspectReport) {
 	p.section("versions")
 	for _, v := range r.Versions {

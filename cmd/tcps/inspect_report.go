@@ -130,6 +130,12 @@ func (i *inspection) fault(why tlsclient.Reason, text string) {
 	i.report.Faults = append(i.report.Faults, inspectFault{why, code, terminal.Printable(text)})
 }
 
+// faultOfTLS is a fault of the exit status for TLS that is not agreed on, whatever
+// that of its reason is.
+func (i *inspection) faultOfTLS(why tlsclient.Reason, text string) {
+	i.report.Faults = append(i.report.Faults, inspectFault{why, tlsclient.ReasonVersion.ExitCode(), terminal.Printable(text)})
+}
+
 // judge says what is wrong with the certificate, and from all of it what the exit
 // status is.
 func (i *inspection) judge(o *probe.Outcome) {
@@ -170,6 +176,26 @@ func (i *inspection) judgeChain(o *probe.Outcome, now time.Time) {
 	first := slices.MinFunc(path, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
 	days := int(first.NotAfter.Sub(now) / (24 * time.Hour))
 	r.Until, r.DaysLeft, r.Due = first.NotAfter.UTC(), &days, i.isDue(first, now)
+}
+
+// countWeak counts what is accepted and should not be.
+func (r *inspectReport) countWeak() (count int) {
+	for _, v := range r.Versions {
+		if v.Verdict == probe.Weak {
+			count++
+		}
+		for _, s := range v.Suites {
+			if s.Verdict == probe.Weak {
+				count++
+			}
+		}
+	}
+	for _, g := range r.Groups {
+		if g.Verdict == probe.Weak {
+			count++
+		}
+	}
+	return count
 }
 
 // statusOfFailed is the exit status for what could not be found out.

@@ -19,7 +19,7 @@ type Handshake struct {
 	// itself.
 	Old bool
 
-	// NextProtos are the application protocols to offer.
+	// NextProtos are the application protocols to offer. Nil: those of the Prober.
 	NextProtos []string
 
 	// Ticket keeps the session; with one it is resumed. Nil: neither.
@@ -113,6 +113,9 @@ func (p *Prober) config(h Handshake, o *Outcome) *tls.Config {
 		for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 			config.CipherSuites = append(config.CipherSuites, s.ID)
 		}
+	}
+	if h.NextProtos == nil {
+		config.NextProtos = p.NextProtos
 	}
 	if h.Version != 0 {
 		config.MinVersion, config.MaxVersion = h.Version, h.Version

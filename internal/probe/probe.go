@@ -30,7 +30,7 @@ type Prober struct {
 	ServerName string
 
 	// NextProtos are offered with each hello: for servers that insist on one.
-	// Empty: none are. Not to be changed while hellos are sent.
+	// Empty: none are.
 	NextProtos []string
 
 	// Timeout bounds each connection; 0: none.
@@ -128,12 +128,13 @@ func (h *hello) check(a *answer) error {
 	case !slices.Contains(h.suites, a.suite):
 		return malformed("the suite %s, which was not offered", suiteName(a.suite))
 	case a.group != 0 && !slices.Contains(h.groups, a.group):
-		return malformed("the group %s, which was not offered", GroupName(a.group))
+		return malformed("the group %s, which was not offered", groupName(a.group))
 	}
 	return nil
 }
 
-// A Refusal is a server that does not take what it is offered.
+// A Refusal is a server that does not take what it is offered. Within another
+// error it is about something else: the name, or the application protocols.
 type Refusal struct {
 	Alert   string // as IANA names it; empty: there was none
 	Version uint16 // that it would speak instead; 0: it does not say
@@ -291,12 +292,10 @@ func (p *Prober) groupsByHalves(ctx context.Context, version uint16, suites []Su
 	return append(found, more...), err
 }
 
-// refused reports whether an error is the server's answer to what was offered.
+// refused reports whether an error is the server's answer to what was offered:
+// a Refusal within another error is about something else.
 func refused(err error) bool {
-	if _, other := errors.AsType[*reason.Error](err); other {
-		return false
-	}
-	_, ok := errors.AsType[*Refusal](err)
+	_, ok := err.(*Refusal)
 	return ok
 }
 

@@ -187,8 +187,7 @@ var groups = []Group{
 	{1, "sect163k1", false, tooSmall},
 }
 
-// GroupName is the name of a group.
-func GroupName(id uint16) string {
+func groupName(id uint16) string {
 	for _, g := range groups {
 		if g.ID == id {
 			return g.Name

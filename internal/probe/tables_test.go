@@ -17,11 +17,11 @@ func TestNamesAreThoseOfCryptoTLS(t *testing.T) {
 		tls.CurveP256: "secp256r1", tls.CurveP384: "secp384r1", tls.CurveP521: "secp521r1", tls.X25519: "X25519",
 		tls.X25519MLKEM768: "X25519MLKEM768", tls.SecP256r1MLKEM768: "SecP256r1MLKEM768", tls.SecP384r1MLKEM1024: "SecP384r1MLKEM1024",
 	} {
-		if got := GroupName(uint16(id)); got != want {
+		if got := groupName(uint16(id)); got != want {
 			t.Errorf("group %d is %q, want %q", id, got, want)
 		}
 	}
-	if got := GroupName(9999) + suiteName(9999); got != "0x270F0x270F" {
+	if got := groupName(9999) + suiteName(9999); got != "0x270F0x270F" {
 		t.Errorf("unknown numbers are called %q", got)
 	}
 }
