@@ -114,23 +114,12 @@ func (p *program) testedBy(c *cli.Context) (*tested, error) {
 	if c.String("service") != "" {
 		return nil, misuse("name the file: --config FILE", "--service without --config: there is no file that it could be in")
 	}
-	t := &tested{server: new(tlsserver.Server)}
+	t := &tested{server: new(tlsserver.Server), trust: new(trustConfig)}
 	var err error
 	if t.server.ProxyProtocol, err = proxyInOf(c); err != nil {
 		return nil, err
 	}
-	t.trust, err = policyTrust(c, nil)
-	return t, err
-}
-
-// policyTrust is trustConfigOf for flags that are about clients only.
-func policyTrust(c *cli.Context, named []nameRules) (*trustConfig, error) {
-	t := new(trustConfig)
-	var err error
-	if t.clientTrust, err = clientTrustOf(c); err != nil {
-		return nil, err
-	}
-	t.names, err = nameTrustsOf(named)
+	t.trust.clientTrust, err = clientTrustOf(c)
 	return t, err
 }
 
@@ -204,14 +193,7 @@ func (p *program) visitorOf(c *cli.Context) (v tlsserver.Visitor, err error) {
 // that begins.
 func (p *program) fetchAll(ctx context.Context, t *trustConfig) error {
 	for _, part := range t.parts() {
-		if part.revocation.fetcher == nil {
-			continue
-		}
-		for _, f := range part.revocation.fetcher.Fetch(ctx) {
-			if f.Err != nil {
-				p.warn(f.Err.Error())
-			}
-		}
+		p.fetchLists(ctx, part.revocation.fetcher)
 	}
 	return ctx.Err()
 }

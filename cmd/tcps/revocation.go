@@ -298,23 +298,28 @@ func (p *program) dialRevocation(c *cli.Context, d *tlsclient.Dialer) error {
 		return err
 	}
 	d.RequireOCSPStaple = c.Bool("require-ocsp-staple")
-	p.fetchLists(c, r.fetcher)
+	p.fetchInTime(c, r.fetcher)
 	if d.Revocation, err = r.load(); err == nil && r.acceptStale { // else the refusal says it
 		p.warn(d.Revocation.Warnings()...)
 	}
 	return err
 }
 
-// fetchLists fetches every list once, within the time that connecting may take.
-func (p *program) fetchLists(c *cli.Context, fetcher *certs.CRLFetcher) {
-	if fetcher == nil {
-		return
-	}
+// fetchInTime is fetchLists within the time that connecting may take.
+func (p *program) fetchInTime(c *cli.Context, fetcher *certs.CRLFetcher) {
 	ctx := c.Context
 	if timeout := durationOf(c, "timeout"); timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
+	}
+	p.fetchLists(ctx, fetcher)
+}
+
+// fetchLists fetches every list once, and warns of those that do not come.
+func (p *program) fetchLists(ctx context.Context, fetcher *certs.CRLFetcher) {
+	if fetcher == nil {
+		return
 	}
 	for _, f := range fetcher.Fetch(ctx) {
 		if f.Err != nil {
