@@ -55,6 +55,18 @@ func checkPrivate(path string, info fs.FileInfo) error {
 	return nil
 }
 
+// CheckSecretFile refuses a file of WriteSecretFile's kind that somebody else may have written or read: it is another
+// user's, or open to others. The error says what the file is. On Windows there is nothing to look at.
+func CheckSecretFile(info fs.FileInfo) error {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("belongs to another user (%d)", stat.Uid)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("is open to others (mode %04o)", info.Mode().Perm())
+	}
+	return nil
+}
+
 // checkParents says which folder on the way to dir lets others exchange what is below it.
 func checkParents(dir string) error {
 	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {

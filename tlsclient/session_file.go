@@ -178,7 +178,7 @@ func (b *boundSession) read() (*keptSession, error) {
 	if !bytes.HasPrefix(sum, []byte(sessionMagic)) || len(data) > maxSessionBytes {
 		return nil, errNoSessionFile
 	}
-	if err := checkPrivate(info); err != nil {
+	if err := certs.CheckSecretFile(info); err != nil {
 		return nil, err
 	}
 	var kept keptSession

@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"tcps/certs"
 	"tcps/tlsclient"
 )
 
@@ -152,7 +153,9 @@ func (k keyLog) Write(line []byte) (n int, err error) {
 	}
 	info, err := f.Stat()
 	if err == nil && info.Mode().IsRegular() {
-		err = checkOurs(info)
+		if err = certs.CheckSecretFile(info); err != nil {
+			err = fmt.Errorf("it %w", err)
+		}
 	}
 	if err == nil {
 		n, err = f.Write(line)

@@ -9,17 +9,6 @@ import (
 	"syscall"
 )
 
-// checkPrivate refuses a file that somebody else may have written or read.
-func checkPrivate(info fs.FileInfo) error {
-	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
-		return fmt.Errorf("belongs to another user (%d)", stat.Uid)
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return fmt.Errorf("is open to others (mode %04o)", info.Mode().Perm())
-	}
-	return nil
-}
-
 // checkOwner refuses a file whose owner is neither us nor root: its mode is theirs to
 // choose.
 func checkOwner(info fs.FileInfo) error {

@@ -1,0 +1,6 @@
+package tlsclient
+
+import "io/fs"
+
+// checkOwner has nothing to look at: files have no such owner here.
+func checkOwner(fs.FileInfo) error { return nil }
