@@ -1,172 +1,127 @@
 package tlsserver
 
 import (
-	"container/list"
-	"errors"
-	"runtime"
+	"fmt"
+	"net"
+	"net/netip"
 	"sync"
 	"time"
 
 	"tcps/internal/reason"
 )
 
-// Limits bound what connections may cost together. Zero fields: the defaults
-// that each names; negative: no limit.
-type Limits struct {
-	// MaxHellos is how many connections may wait for their ClientHello. When
-	// they run short the one that has waited longest is put out, so slow
-	// clients never keep others out. Default: 10,000.
-	MaxHellos int
-
-	// MaxHandshakes is how many handshakes may be worked on at once, from the
-	// ClientHello on; those that wait for the peer do not count. One more
-	// waits for its turn, within its HandshakeTimeout. Default: 256 for each
-	// processor.
-	MaxHandshakes int
-}
-
-func (l Limits) maxHellos() int { return countOrDefault(l.MaxHellos, 10_000) }
-func (l Limits) maxHandshakes() int {
-	return countOrDefault(l.MaxHandshakes, 256*runtime.GOMAXPROCS(0))
-}
-
-func countOrDefault(n, def int) int {
-	switch {
-	case n == 0:
-		return def
-	case n < 0:
-		return int(^uint(0) >> 1)
-	}
-	return n
-}
-
-// The names of the limits, as in the reason limit:WHICH.
-const (
-	limitHellos      = "hellos"
-	limitDescriptors = "descriptors"
-)
-
-// admission counts what is not served yet. The two kinds of slots are apart:
-// who has not said hello never holds up who has.
+// admission counts who may come in, in all and by address: by the socket's as
+// soon as a connection is accepted, by the client's when a trusted proxy has
+// named it.
 type admission struct {
-	mu      sync.Mutex
-	hellos  list.List // of *Conn, the longest-waiting first
-	shaking int       // handshakes that are worked on
-	turns   list.List // of chan struct{}: who waits for a handshake slot, first come first served
+	addresses  tally[netip.Prefix]
+	identities tally[string]
+	memory     memoryUse
+
+	mu   sync.Mutex
+	rate meter // guarded by mu
 }
 
-// A slot is what a connection holds until its handshake has ended.
-type slot struct {
-	hello   *list.Element // in admission.hellos; nil after the hello
-	shaking bool          // counted in admission.shaking
+// admit decides, before anything is done for a connection, by what holds for all
+// and by the address of its socket. On nil the count by address is held.
+func (s *Server) admit(c *Conn) error {
+	now := c.opened
+	if s.Limits.Memory > 0 && s.admission.memory.now(now) > s.Limits.Memory {
+		return limited(limitMemory, "the process has taken %d bytes, its limit", s.Limits.Memory)
+	}
+	if s.Limits.Rate > 0 && !s.admission.take(now, s.Limits.Rate) {
+		return limited(limitRate, "%d connections have come within a second", s.Limits.Rate)
+	}
+	if s.ProxyProtocol.Trusts(c.stream.Raw.RemoteAddr()) {
+		return nil // its header says who it is for
+	}
+	return s.admitAddress(c, addrOf(c.stream.Raw.RemoteAddr()), false)
 }
 
-// enter lets a connection wait for its ClientHello.
-func (a *admission) enter(c *Conn, limit int) *slot {
+// take counts one more connection, unless too many have come.
+func (a *admission) take(now time.Time, rate int) bool {
 	a.mu.Lock()
-	var oldest *Conn
-	if a.hellos.Len() >= limit {
-		oldest = a.popOldestLocked()
-	}
-	held := &slot{hello: a.hellos.PushBack(c)}
-	a.mu.Unlock()
-	if oldest != nil {
-		oldest.abort(reason.Limit(limitHellos))
-	}
-	return held
+	defer a.mu.Unlock()
+	return a.rate.take(now, rate)
 }
 
-// evictOldest puts out the connection that has waited longest for its hello.
-func (a *admission) evictOldest(limit string) {
-	a.mu.Lock()
-	oldest := a.popOldestLocked()
-	a.mu.Unlock()
-	if oldest != nil {
-		oldest.abort(reason.Limit(limit))
+// admitAddress decides by the address of the client; proxy says that it is that
+// of a trusted proxy, which came for itself.
+func (s *Server) admitAddress(c *Conn, addr netip.Addr, proxy bool) error {
+	c.judged.Store(&addr) // first: see SetAddressRules
+	if err := s.addressRules.Load().judge(addr); err != nil {
+		return err
 	}
-}
-
-// popOldestLocked is nil if nobody waits.
-func (a *admission) popOldestLocked() *Conn {
-	if a.hellos.Len() == 0 {
+	if !addr.IsValid() || (proxy || addr.IsLoopback()) && !s.Limits.CountLoopback {
 		return nil
 	}
-	return a.hellos.Remove(a.hellos.Front()).(*Conn)
+	key := counted(addr)
+	held, full, fast := s.admission.addresses.enter(time.Now(), key, s.Limits.maxConnsPerAddress(), s.Limits.ratePerAddress())
+	switch {
+	case full:
+		return limited(limitAddress, "%d connections are open from %s", s.Limits.maxConnsPerAddress(), shown(key))
+	case fast:
+		return limited(limitAddressRate, "%d connections have come from %s within a second", s.Limits.ratePerAddress(), shown(key))
+	}
+	c.address = held
+	return nil
 }
 
-var errNoTurn = errors.New("too many handshakes in progress, and none ended in time")
+// admitProxied decides once the header of a trusted proxy was read, or none came.
+func (s *Server) admitProxied(c *Conn) error {
+	if c.local {
+		return s.admitAddress(c, netip.Addr{}, true) // the proxy's own, as a health check
+	}
+	return s.admitAddress(c, addrOf(c.RemoteAddr()), c.ProxyAddr() == nil)
+}
 
-// turn exchanges the wait for the hello against a handshake slot, and waits
-// for one until the handshake's deadline or until the connection ends.
-func (a *admission) turn(held *slot, c *Conn) error {
-	a.mu.Lock()
-	a.leaveHellosLocked(held)
-	if a.shaking < c.server.Limits.maxHandshakes() {
-		a.shaking++
-		held.shaking = true
-		a.mu.Unlock()
+// counted is what an address counts as.
+func counted(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, _ := addr.Prefix(bits)
+	return prefix
+}
+
+func shown(key netip.Prefix) string {
+	if key.IsSingleIP() {
+		return key.Addr().String()
+	}
+	return key.String()
+}
+
+// admitIdentity counts what the certificate of a client says of it.
+func (s *Server) admitIdentity(c *Conn, id *Identity) error {
+	if id == nil || c.identity != nil {
 		return nil
 	}
-	granted := make(chan struct{})
-	place := a.turns.PushBack(granted)
-	a.mu.Unlock()
-
-	var timeout <-chan time.Time
-	if !c.deadline.IsZero() {
-		timer := time.NewTimer(time.Until(c.deadline))
-		defer timer.Stop()
-		timeout = timer.C
+	held, full, _ := s.admission.identities.enter(time.Now(), id.key(), s.Limits.maxConnsPerIdentity(), noLimit)
+	if full {
+		return limited(limitIdentity, "%d connections of %s are open", s.Limits.MaxConnsPerIdentity, id)
 	}
-	var err error
-	select {
-	case <-granted:
-	case <-timeout:
-		err = &reason.Error{Reason: reason.Timeout("handshake"), Err: errNoTurn}
-	case <-c.aborted():
-		err = &reason.Error{Reason: reason.Shutdown, Err: errNoTurn}
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	select {
-	case <-granted: // perhaps only now: then it is ours to give back
-		held.shaking = true
-	default:
-		a.turns.Remove(place)
-	}
-	return err
+	c.identity = held
+	return nil
 }
 
-// leave gives back what the slot holds.
-func (a *admission) leave(held *slot) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.leaveHellosLocked(held)
-	a.releaseLocked(held)
+// leaveAdmission gives back what a connection has counted for.
+func (s *Server) leaveAdmission(c *Conn) {
+	now := time.Now()
+	if c.address != nil {
+		s.admission.addresses.leave(now, c.address)
+	}
+	if c.identity != nil {
+		s.admission.identities.leave(now, c.identity)
+	}
 }
 
-// release gives a handshake slot back; turn asks for one again.
-func (a *admission) release(held *slot) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.releaseLocked(held)
+func limited(which, format string, args ...any) error {
+	return &reason.Error{Reason: reason.Limit(which), Err: fmt.Errorf(format, args...)}
 }
 
-func (a *admission) releaseLocked(held *slot) {
-	if !held.shaking {
-		return
-	}
-	held.shaking = false
-	if next := a.turns.Front(); next != nil {
-		close(a.turns.Remove(next).(chan struct{})) // the slot goes on to the next
-		return
-	}
-	a.shaking--
-}
-
-// leaveHellosLocked: removing an element that was evicted does nothing.
-func (a *admission) leaveHellosLocked(held *slot) {
-	if held.hello != nil {
-		a.hellos.Remove(held.hello)
-		held.hello = nil
-	}
+// refuseAtOnce closes a connection for which nothing was done yet.
+func (s *Server) refuseAtOnce(l net.Listener, nc net.Conn, err error) {
+	s.observe(Refused{Listener: l.Addr(), Peer: nc.RemoteAddr(), Reason: reason.Of(err, ""), Err: err})
+	nc.Close()
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -42,8 +43,14 @@ type Conn struct {
 
 	trust *trust // that the handshake began under
 
-	slot     *slot     // for admission, until the handshake has ended
+	judged   atomic.Pointer[netip.Addr] // the client's address, once it is known; see SetAddressRules
+	address  *entry[netip.Prefix]       // that it counts for; nil: none
+	identity *entry[string]             // that it counts for; nil: none
+
+	slot     *slot     // for its hello and handshake, until that has ended
 	deadline time.Time // of the handshake; zero: none
+
+	local bool // the PROXY header says that the proxy came for itself; as sni
 
 	established atomic.Bool
 	proxied     atomic.Pointer[addresses] // what a PROXY header said; nil: none has
@@ -56,6 +63,8 @@ type Conn struct {
 	done     chan struct{}        // closed once it is over; made on first use
 	after    map[*func()]struct{} // to be called once it is over
 	closing  sync.Once
+
+	swept *progress // of the sweeps; nil: none has seen it yet
 
 	handedOut atomic.Bool // Server.Listener has given it to another server
 	ended     atomic.Bool // the observer was told
@@ -75,10 +84,10 @@ func (t *transport) Read(b []byte) (int, error) {
 	if c.slot == nil || !c.slot.shaking {
 		return t.Conn.Read(b)
 	}
-	c.server.admission.release(c.slot)
+	c.server.slots.release(c.slot)
 	n, err := t.Conn.Read(b)
 	if err == nil {
-		err = c.server.admission.turn(c.slot, c)
+		err = c.server.slots.turn(c.slot, c)
 	}
 	return n, err
 }
@@ -101,6 +110,7 @@ func newConn(s *Server, nc net.Conn, layer layer) *Conn {
 	c := &Conn{server: s, opened: time.Now(), layer: layer}
 	c.stream.Raw = wire.NewConn(nc)
 	c.stream.Raw.SetLinger(s.lingerTimeout())
+	c.stream.Raw.SetPace(s.Limits.Bandwidth)
 	if layer == terminated {
 		c.stream.TLS = tls.Server(&transport{c.stream.Raw, c}, &tls.Config{GetConfigForClient: s.configForClient})
 	}
@@ -186,6 +196,15 @@ func (c *Conn) RemoteAddr() net.Addr {
 		return a.remote
 	}
 	return c.stream.Raw.RemoteAddr()
+}
+
+// judgedAddr is the client's address as rules see it; the zero value as long as
+// a proxy may yet name another one, and where there is none.
+func (c *Conn) judgedAddr() netip.Addr {
+	if a := c.judged.Load(); a != nil {
+		return *a
+	}
+	return netip.Addr{}
 }
 
 // ProxyAddr is the address of the proxy whose header named the peer; nil

@@ -32,6 +32,7 @@ func serveWithFewDescriptors() {
 	s := &tlsserver.Server{
 		Handler:          service.Greet("hello\r\n", service.Echo()),
 		HandshakeTimeout: -1,
+		Limits:           tlsserver.Limits{MaxConns: -1}, // or it would keep descriptors in reserve
 		Observer: tlsserver.ObserverFunc(func(e tlsserver.Event) {
 			if e, ok := e.(tlsserver.AcceptFailed); ok && errors.Is(e.Err, syscall.EMFILE) {
 				say("EMFILE")

@@ -29,8 +29,8 @@ func (s *Server) handshake(c *Conn) error {
 		c.established.Store(true)
 		return nil
 	}
-	c.slot = s.admission.enter(c, s.Limits.maxHellos())
-	defer s.leaveAdmission(c)
+	c.slot = s.slots.enter(c, s.Limits.maxHellos())
+	defer s.leaveSlots(c)
 	if timeout := s.handshakeTimeout(); timeout > 0 {
 		c.deadline = c.opened.Add(timeout)
 		c.stream.Raw.SetDeadline(c.deadline)
@@ -61,6 +61,9 @@ func (c *Conn) shake(proxied bool) error {
 		if err := c.readProxyHeader(); err != nil {
 			return err
 		}
+		if err := c.server.admitProxied(c); err != nil {
+			return err
+		}
 	}
 	switch c.layer {
 	case terminated:
@@ -74,8 +77,8 @@ func (c *Conn) shake(proxied bool) error {
 	return nil
 }
 
-func (s *Server) leaveAdmission(c *Conn) {
-	s.admission.leave(c.slot)
+func (s *Server) leaveSlots(c *Conn) {
+	s.slots.leave(c.slot)
 	c.slot = nil
 }
 
@@ -86,7 +89,7 @@ func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error
 	c := hello.Conn.(*transport).conn
 	c.heard(hello)
 	if c.internal == nil {
-		if err := s.admission.turn(c.slot, c); err != nil {
+		if err := s.slots.turn(c.slot, c); err != nil {
 			return nil, err
 		}
 	}
@@ -107,7 +110,24 @@ func (s *Server) configForClient(hello *tls.ClientHelloInfo) (*tls.Config, error
 		return c.internal(ruling), nil
 	}
 	s.renewTickets(trust)
+	if s.Limits.MaxConnsPerIdentity > 0 {
+		return s.countingIdentity(c, ruling.config), nil
+	}
 	return ruling.config, nil
+}
+
+// countingIdentity is config for a connection that counts for its identity once
+// it is judged: there the client can still be told.
+func (s *Server) countingIdentity(c *Conn, config *tls.Config) *tls.Config {
+	config = config.Clone()
+	verify := config.VerifyConnection
+	config.VerifyConnection = func(cs tls.ConnectionState) error {
+		if err := verify(cs); err != nil {
+			return err
+		}
+		return s.admitIdentity(c, identityOf(&cs))
+	}
+	return config
 }
 
 // alertNoApplicationProtocol is that alert as a record (RFC 8446, 5.1 and 6).

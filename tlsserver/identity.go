@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"net/netip"
 	"strings"
 
@@ -72,3 +73,21 @@ func (id *Identity) String() string {
 	}
 	return "pin:" + pin.String(id.Pin)
 }
+
+// key is what an identity counts as: all that an authority vouches for, which a
+// renewed certificate has too, or else the public key.
+func (id *Identity) key() string {
+	if !id.Verified {
+		return string(id.Pin[:])
+	}
+	names := string(id.Certificate.RawSubject)
+	for _, extension := range id.Certificate.Extensions {
+		if extension.Id.Equal(subjectAltName) {
+			names += string(extension.Value)
+		}
+	}
+	return names
+}
+
+// subjectAltName is the extension of names (RFC 5280, 4.2.1.6).
+var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}

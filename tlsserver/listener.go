@@ -51,14 +51,7 @@ func (h *handOver) run() {
 func (s *Server) acceptFor(h *handOver) error {
 	stop := context.AfterFunc(h.ctx, func() { h.inner.Close() })
 	defer stop()
-	return s.accept(context.Background(), h.inner, func(nc net.Conn) {
-		c := newConn(s, nc, terminated)
-		if !s.addConn(c) {
-			nc.Close()
-			return
-		}
-		go s.prepare(h, c)
-	})
+	return s.accept(context.Background(), h.inner, terminated, func(c *Conn) { s.prepare(h, c) })
 }
 
 // prepare shakes hands and waits for Accept. From then on the connection is

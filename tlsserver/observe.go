@@ -25,8 +25,8 @@ type ObserverFunc func(Event)
 // Observe calls f.
 func (f ObserverFunc) Observe(e Event) { f(e) }
 
-// An Event is one of Opened, Established, Ended, AcceptFailed, TrustChanged,
-// TicketKeysFailed;
+// An Event is one of Opened, Established, Ended, Refused, AcceptFailed,
+// TrustChanged, TicketKeysFailed;
 // later versions may add others.
 type Event interface{ event() }
 
@@ -67,6 +67,14 @@ func (e Ended) Certificate() *x509.Certificate {
 // http, ssh, proxy-protocol, smtp-or-ftp; empty: nothing that we know.
 func (e Ended) LooksLike() string { return reason.LooksLike(e.Err) }
 
+// Refused says that a connection was closed as it came, before anything was done
+// for it: by a limit or by a rule for addresses. It has no Opened and no Ended.
+type Refused struct {
+	Listener, Peer net.Addr
+	Reason         Reason
+	Err            error // which limit it was, and what it is
+}
+
 // AcceptFailed says that accepting failed for a cause that passes, such as too
 // few descriptors, and will be tried again after Delay.
 type AcceptFailed struct {
@@ -89,6 +97,7 @@ type TicketKeysFailed struct{ Err error }
 func (Opened) event()           {}
 func (Established) event()      {}
 func (Ended) event()            {}
+func (Refused) event()          {}
 func (AcceptFailed) event()     {}
 func (TrustChanged) event()     {}
 func (TicketKeysFailed) event() {}

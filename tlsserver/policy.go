@@ -138,9 +138,7 @@ func parsePrefix(value string) (netip.Prefix, error) {
 		}
 		prefix = netip.PrefixFrom(addr, addr.BitLen())
 	}
-	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
-		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
-	}
+	prefix = unmapped(prefix)
 	if prefix != prefix.Masked() {
 		return netip.Prefix{}, fmt.Errorf("the address has bits beyond the prefix: %s is meant, or %s", prefix.Masked(), prefix.Addr())
 	}

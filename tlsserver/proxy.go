@@ -60,7 +60,7 @@ func (p *ProxyProtocol) Trusts(peer net.Addr) bool {
 	case *net.UnixAddr:
 		return p.Unix
 	case *net.TCPAddr:
-		addr := peer.AddrPort().Addr().Unmap().WithZone("")
+		addr := addrOf(peer)
 		for _, prefix := range p.From {
 			if prefix.Contains(addr) {
 				return true
@@ -96,7 +96,9 @@ func (c *Conn) readProxyHeader() error {
 	}
 	rest, _ := r.Peek(r.Buffered())
 	c.stream.Raw.Unread(rest)
-	if header != nil && !header.Command.IsLocal() {
+	if header != nil && header.Command.IsLocal() {
+		c.local = true
+	} else if header != nil {
 		c.proxied.Store(&addresses{plainAddr(header.SourceAddr), plainAddr(header.DestinationAddr), c.stream.Raw.RemoteAddr()})
 	}
 	return nil

@@ -105,13 +105,16 @@ type Server struct {
 	// If it fails (TicketKeysFailed) the server goes on with the keys it has.
 	TicketKeys TicketKeyStore
 
-	trust     atomic.Pointer[trust]
-	tickets   ticketKeys
-	admission admission
-	version   atomic.Pointer[string] // see Conn.SetStartTLSVersion
+	trust        atomic.Pointer[trust]
+	addressRules atomic.Pointer[addressRules]
+	tickets      ticketKeys
+	slots        slots
+	admission    admission
+	version      atomic.Pointer[string] // see Conn.SetStartTLSVersion
 
 	mu        sync.Mutex
-	state     state                      // guarded by mu, as all below
+	sweeping  bool // guarded by mu, as all below
+	state     state
 	listeners map[*net.Listener]struct{} // open ones; by pointer, as not every listener can be a key
 	conns     map[*Conn]struct{}         // not ended yet
 	draining  chan struct{}              // closed when a drain begins; made on first use
@@ -182,7 +185,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, layer layer) error {
 			return err
 		}
 	}
-	err := s.accept(ctx, l, func(nc net.Conn) { s.start(ctx, nc, layer) })
+	err := s.accept(ctx, l, layer, func(c *Conn) { s.serveConn(ctx, c) })
 	if ctx.Err() != nil {
 		s.Close() // wait for what the end of ctx has begun
 	}
@@ -190,7 +193,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, layer layer) error {
 }
 
 // accept is the loop of one listener. Errors that pass are waited out.
-func (s *Server) accept(ctx context.Context, l net.Listener, start func(net.Conn)) error {
+func (s *Server) accept(ctx context.Context, l net.Listener, layer layer, serve func(*Conn)) error {
 	if !s.addListener(&l) {
 		return ErrServerClosed
 	}
@@ -202,7 +205,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, start func(net.Conn
 		switch {
 		case err == nil:
 			delay = 0
-			start(nc)
+			s.start(l, nc, layer, serve)
 		case s.current() != running || ctx.Err() != nil:
 			return ErrServerClosed
 		case !passes(err):
@@ -211,7 +214,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener, start func(net.Conn
 			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
 			s.observe(AcceptFailed{Listener: l.Addr(), Err: err, Delay: delay})
 			if scarce(err) {
-				s.admission.evictOldest(limitDescriptors)
+				s.slots.evictOldest(limitDescriptors)
 			}
 			s.pause(delay)
 		}
@@ -257,14 +260,25 @@ func (s *Server) pause(d time.Duration) {
 	}
 }
 
-// start takes a connection in and serves it in a goroutine of its own.
-func (s *Server) start(ctx context.Context, nc net.Conn, layer layer) {
+// start takes a connection in, if it may come, and has it served in a goroutine
+// of its own.
+func (s *Server) start(l net.Listener, nc net.Conn, layer layer, serve func(*Conn)) {
 	c := newConn(s, nc, layer)
-	if !s.addConn(c) {
+	if err := s.admit(c); err != nil {
+		s.refuseAtOnce(l, nc, err)
+		return
+	}
+	switch added, full := s.addConn(c); {
+	case full:
+		s.leaveAdmission(c)
+		s.refuseAtOnce(l, nc, limited(limitConns, "%d connections are open", s.Limits.maxConns()))
+		return
+	case !added:
+		s.leaveAdmission(c)
 		nc.Close()
 		return
 	}
-	go s.serveConn(ctx, c)
+	go serve(c)
 }
 
 // serveConn is the way of one connection. Its end is reached also by a panic
@@ -314,6 +328,7 @@ func (s *Server) ended(c *Conn, why Reason, err error) {
 		err = io.ErrUnexpectedEOF
 	}
 	s.observe(Ended{Conn: c, Reason: why, Err: err, Duration: time.Since(c.opened)})
+	s.leaveAdmission(c)
 	s.removeConn(c)
 }
 
@@ -380,6 +395,7 @@ func (s *Server) addListener(l *net.Listener) bool {
 		s.listeners = make(map[*net.Listener]struct{})
 	}
 	s.listeners[l] = struct{}{}
+	s.sweepLocked()
 	return true
 }
 
@@ -391,18 +407,28 @@ func (s *Server) removeListener(l *net.Listener) {
 }
 
 // addConn takes in what a listener has accepted, also when a drain has begun
-// since: nobody else would serve that client.
-func (s *Server) addConn(c *Conn) bool {
+// since: nobody else would serve that client. When as many are open as may be,
+// whoever has waited longest for its hello gives way; full: nobody does.
+func (s *Server) addConn(c *Conn) (added, full bool) {
+	if s.countConns() >= s.Limits.maxConns() && !s.slots.evictOldest(limitConns) {
+		return false, true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state == closed {
-		return false
+		return false, false
 	}
 	if s.conns == nil {
 		s.conns = make(map[*Conn]struct{})
 	}
 	s.conns[c] = struct{}{}
-	return true
+	return true, false
+}
+
+func (s *Server) countConns() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
 }
 
 func (s *Server) removeConn(c *Conn) {
@@ -440,6 +466,10 @@ func (s *Server) drainBegunLocked() chan struct{} {
 func (s *Server) allEnded() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.allEndedLocked()
+}
+
+func (s *Server) allEndedLocked() <-chan struct{} {
 	s.checkIdleLocked()
 	return s.idle
 }

@@ -36,6 +36,11 @@ type Conn struct {
 	sawEOF   atomic.Bool  // the peer's FIN was read
 	wasReset atomic.Bool  // a write met the peer's reset, which reading then does not tell
 	received atomic.Int64 // bytes that TLS or the plain stream took from the socket
+	sent     atomic.Int64 // bytes that the socket took from them
+	writes   atomic.Int64 // writes that have begun
+	written  atomic.Int64 // writes that have ended
+
+	in, out *pace // set before the first read and write; nil: as fast as it goes
 
 	reading sync.Mutex   // held by who reads from the socket
 	unread  []byte       // to be read before the socket; guarded by reading
@@ -76,9 +81,10 @@ func (c *Conn) Read(b []byte) (int, error) {
 	if c.noMore {
 		return 0, io.EOF
 	}
-	n, err := c.Conn.Read(b)
+	n, err := c.Conn.Read(b[:c.in.await(c, len(b))])
 	if n > 0 {
 		c.received.Add(int64(n))
+		c.in.took(n)
 		return n, nil
 	}
 	if err != nil && c.isClosed() {
@@ -134,12 +140,25 @@ func (c *Conn) control(look func(fd uintptr)) bool {
 }
 
 // Write writes to the socket.
-func (c *Conn) Write(b []byte) (int, error) {
+func (c *Conn) Write(b []byte) (n int, err error) {
 	c.writing.RLock()
 	defer c.writing.RUnlock()
-	n, err := c.Conn.Write(b)
-	c.noteReset(err)
-	return n, err
+	for {
+		part := b[n : n+c.out.await(c, len(b)-n)]
+		c.writes.Add(1)
+		m, err := c.Conn.Write(part)
+		c.written.Add(1)
+		c.sent.Add(int64(m))
+		c.out.took(m)
+		n += m
+		if err != nil {
+			c.noteReset(err)
+			return n, err
+		}
+		if n == len(b) {
+			return n, nil
+		}
+	}
 }
 
 // noteReset notes what reading will not tell any more. EPIPE is a reset too, but
@@ -175,6 +194,18 @@ func (c *Conn) SawEOF() bool { return c.sawEOF.Load() }
 
 // Received is the number of bytes read from the socket so far.
 func (c *Conn) Received() int64 { return c.received.Load() }
+
+// Sent is the number of bytes written to the socket so far.
+func (c *Conn) Sent() int64 { return c.sent.Load() }
+
+// Writing numbers the write that is under way; 0: none is.
+func (c *Conn) Writing() int64 {
+	written := c.written.Load() // first: one that ends between the two is not under way
+	if begun := c.writes.Load(); begun > written {
+		return begun
+	}
+	return 0
+}
 
 // CloseWrite sends a FIN; reading goes on.
 func (c *Conn) CloseWrite() error {
@@ -228,6 +259,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 	if c.closed || !c.abortUntil.IsZero() {
 		return nil
 	}
+	c.in.setDeadline(t)
 	return c.Conn.SetReadDeadline(t)
 }
 
@@ -273,6 +305,7 @@ func (c *Conn) setWriteDeadline(t time.Time) error {
 	if !c.abortUntil.IsZero() && (t.IsZero() || t.After(c.abortUntil)) {
 		t = c.abortUntil
 	}
+	c.out.setDeadline(t)
 	return c.Conn.SetWriteDeadline(t)
 }
 

@@ -54,10 +54,11 @@ func closeEnds(ends [2]int) {
 	syscall.Close(ends[1])
 }
 
-// canSplice reports whether the kernel can move bytes from and to the socket.
+// canSplice reports whether the kernel can move bytes from and to the socket, and
+// may, as fast as it goes.
 func (c *Conn) canSplice() bool {
 	_, ok := c.Conn.(syscall.Conn)
-	return ok
+	return ok && c.in == nil
 }
 
 // fill moves what has come into an empty pipe, without waiting. Ends and errors
@@ -90,6 +91,8 @@ func (c *Conn) drain(p *pipe) (written int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	c.writes.Add(1)
+	defer c.written.Add(1)
 	waiting := raw.Write(func(fd uintptr) bool {
 		for p.held > 0 {
 			n, failed := syscall.Splice(p.ends[0], nil, int(fd), nil, p.held, unix.SPLICE_F_NONBLOCK)
@@ -98,6 +101,7 @@ func (c *Conn) drain(p *pipe) (written int64, err error) {
 			case n > 0:
 				p.held -= int(n)
 				written += int64(n)
+				c.sent.Add(n)
 			case err == syscall.EAGAIN:
 				return false
 			case err != syscall.EINTR:
