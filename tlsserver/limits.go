@@ -84,7 +84,6 @@ func (l Limits) maxConnsPerAddress() int {
 	return countOrDefault(l.MaxConnsPerAddress, max(1, l.maxConns()/4))
 }
 func (l Limits) maxConnsPerIdentity() int { return countOrDefault(l.MaxConnsPerIdentity, noLimit) }
-func (l Limits) rate() int                { return countOrDefault(l.Rate, noLimit) }
 func (l Limits) ratePerAddress() int      { return countOrDefault(l.RatePerAddress, 200) }
 
 const noLimit = int(^uint(0) >> 1)

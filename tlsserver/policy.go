@@ -113,7 +113,7 @@ func matcher(kind RuleKind, value string) (func(*Identity) bool, error) {
 }
 
 func ipMatcher(value string) (func(*Identity) bool, error) {
-	prefix, err := parsePrefix(value)
+	prefix, err := ParsePrefix(value)
 	if err != nil {
 		return nil, err
 	}
@@ -127,9 +127,9 @@ func ipMatcher(value string) (func(*Identity) bool, error) {
 	}, nil
 }
 
-// parsePrefix reads an address or a prefix. IPv4 within IPv6 is IPv4, as it is
+// ParsePrefix reads an address or a prefix. IPv4 within IPv6 is IPv4, as it is
 // in the addresses that are compared with it.
-func parsePrefix(value string) (netip.Prefix, error) {
+func ParsePrefix(value string) (netip.Prefix, error) {
 	prefix, err := netip.ParsePrefix(value)
 	if err != nil {
 		addr, err := netip.ParseAddr(value)

@@ -42,7 +42,7 @@ func (p *ProxyProtocol) Trust(source string) error {
 		p.Unix = true
 		return nil
 	}
-	prefix, err := parsePrefix(source)
+	prefix, err := ParsePrefix(source)
 	if err != nil {
 		return err
 	}

@@ -185,7 +185,7 @@ func TestPathsAreKnown(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range strings.Fields("cert key client-ca crl ca to-ca to-cert to-key state passphrase-file acme-root acme-eab-key-file config known-hosts session keylog") {
+	for _, name := range strings.Fields("cert key client-ca crl ca to-ca to-cert to-key state passphrase-file acme-root acme-eab-key-file config known-hosts session keylog allow-from-file deny-from-file") {
 		if !paths[name] {
 			t.Errorf("--%s is not taken for a path", name)
 		}

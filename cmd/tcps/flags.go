@@ -46,6 +46,10 @@ func bytesFlag(category, name string, value int, usage string) *cli.GenericFlag 
 	return &cli.GenericFlag{Category: category, Name: name, EnvVars: env(name), Value: &v, Usage: usage}
 }
 
+func byteLimitFlag(category, name, usage string) *cli.GenericFlag {
+	return &cli.GenericFlag{Category: category, Name: name, EnvVars: env(name), Value: new(byteLimit), Usage: usage}
+}
+
 // flagNames are the names of flags, without their aliases.
 func flagNames(flags []cli.Flag) []string {
 	var names []string
@@ -161,33 +165,74 @@ func countOf(c *cli.Context, name string) int {
 type byteSize int
 
 func (b *byteSize) Set(s string) error {
-	number, unit := s, 1
-	for suffix, factor := range map[string]int{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+	n, err := parseBytes(s, 1<<31-1)
+	if err != nil {
+		return errors.New("not a number of bytes: want 65536, 64KiB or 1MiB")
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+func (b *byteSize) String() string { return formatBytes(int64(*b)) }
+
+// A byteLimit is a flag's value as byteSize, larger; 0 and off both mean none.
+type byteLimit int64
+
+func (b *byteLimit) Set(s string) error {
+	if s == "off" || s == "0" {
+		*b = 0
+		return nil
+	}
+	n, err := parseBytes(s, 1<<62)
+	if err != nil {
+		return errors.New("not a number of bytes: want 65536, 64KiB, 1MiB, 2GiB, or off")
+	}
+	*b = byteLimit(n)
+	return nil
+}
+
+func (b *byteLimit) String() string {
+	if *b == 0 {
+		return "off"
+	}
+	return formatBytes(int64(*b))
+}
+
+func parseBytes(s string, most int64) (int64, error) {
+	number, unit := s, int64(1)
+	for suffix, factor := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
 		if n, ok := strings.CutSuffix(s, suffix); ok {
 			number, unit = n, factor
 		}
 	}
-	n, err := strconv.ParseUint(number, 10, 31)
-	if err != nil || n == 0 || int(n) > (1<<31-1)/unit {
-		return errors.New("not a number of bytes: want 65536, 64KiB or 1MiB")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > most/unit {
+		return 0, strconv.ErrRange
 	}
-	*b = byteSize(int(n) * unit)
-	return nil
+	return n * unit, nil
 }
 
-func (b *byteSize) String() string {
-	switch n := int(*b); {
+func formatBytes(n int64) string {
+	switch {
 	case n%(1<<20) == 0:
 		return fmt.Sprintf("%dMiB", n>>20)
 	case n%(1<<10) == 0:
 		return fmt.Sprintf("%dKiB", n>>10)
 	default:
-		return strconv.Itoa(n)
+		return strconv.FormatInt(n, 10)
 	}
 }
 
 // bytesOf is the value of a flag.
 func bytesOf(c *cli.Context, name string) int { return int(*c.Generic(name).(*byteSize)) }
+
+// byteLimitOf is the value of a flag, as the libraries want it: negative is none.
+func byteLimitOf(c *cli.Context, name string) int64 {
+	if n := int64(*c.Generic(name).(*byteLimit)); n > 0 {
+		return n
+	}
+	return -1
+}
 
 func stateFlag() *cli.GenericFlag {
 	f := stringFlag("State", "state", "", "`DIR` of the local authority and of what serve keeps: certificates, ticket keys, revocation lists")

@@ -258,16 +258,24 @@ func TestFlagsReachTheFieldsOfTheServer(t *testing.T) {
 	command := p.serveCommand()
 	var got *tlsserver.Server
 	command.Action = func(c *cli.Context) (err error) {
-		got, err = serverOf(c)
+		if got, err = serverOf(c); err == nil {
+			got.Limits = limitsOf(c, 1)
+		}
 		return err
 	}
 	app := &cli.App{Name: "tcps", Commands: []*cli.Command{command}}
-	err := app.Run([]string{"tcps", "serve", "--max-handshakes", "7", "--max-hellos", "off", "--handshake-timeout", "3s", "--no-tickets", "--strict-sni"})
+	err := app.Run(strings.Fields("tcps serve --max-handshakes 7 --max-hellos off --handshake-timeout 3s --no-tickets --strict-sni" +
+		" --max-connections 8 --max-per-address off --max-per-identity 9 --rate 10 --rate-per-address 11 --count-loopback" +
+		" --first-byte-timeout 4s --idle-timeout 5s --write-timeout 6s --max-age 7s --bandwidth 12KiB --memory-limit 3GiB"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (tlsserver.Limits{MaxHandshakes: 7, MaxHellos: -1}); got.Limits != want {
-		t.Errorf("limits %+v, want %+v", got.Limits, want)
+	want := tlsserver.Limits{
+		MaxHandshakes: 7, MaxHellos: -1, MaxConns: 8, MaxConnsPerAddress: -1, MaxConnsPerIdentity: 9, Rate: 10, RatePerAddress: 11, CountLoopback: true,
+		FirstByteTimeout: 4 * time.Second, IdleTimeout: 5 * time.Second, WriteTimeout: 6 * time.Second, MaxAge: 7 * time.Second, Bandwidth: 12 << 10, Memory: 3 << 30,
+	}
+	if diff := cmp.Diff(want, got.Limits); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
 	}
 	if got.HandshakeTimeout != 3*time.Second || !got.SessionTicketsDisabled || !got.StrictSNI {
 		t.Errorf("timeout %v, no tickets %v, strict SNI %v", got.HandshakeTimeout, got.SessionTicketsDisabled, got.StrictSNI)

@@ -85,6 +85,9 @@ func (l connLog) Observe(e tlsserver.Event) {
 		l.lifetimes.checkClient(e.Conn)
 	case tlsserver.Ended:
 		l.ended(e)
+	case tlsserver.Refused:
+		attrs := []any{"peer", e.Peer.String(), "listener", e.Listener.String(), "reason", string(e.Reason), "err", e.Err}
+		l.log.Info("connection refused", append(attrs, limitAttrs(e.Reason)...)...)
 	case tlsserver.AcceptFailed:
 		l.log.Warn("accepting connections fails, trying again", "listener", e.Listener.String(), "err", e.Err, "after", e.Delay)
 	case tlsserver.TrustChanged:
@@ -98,7 +101,7 @@ func (l connLog) Observe(e tlsserver.Event) {
 
 func (l connLog) ended(e tlsserver.Ended) {
 	c := e.Conn
-	attrs := []any{"peer", peer(c), "reason", string(e.Reason)}
+	attrs := append([]any{"peer", peer(c), "reason", string(e.Reason)}, limitAttrs(e.Reason)...)
 	if proxy := c.ProxyAddr(); proxy != nil {
 		attrs = append(attrs, "proxy", proxy.String())
 	}

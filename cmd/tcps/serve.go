@@ -113,20 +113,10 @@ func serverFlags() []cli.Flag {
 		listFlag("TLS", "alpn", "application `PROTOCOL` to offer, preferred first"),
 		boolFlag("TLS", "alpn-required", "refuse clients that offer no application protocol"),
 		boolFlag("TLS", "strict-sni", "refuse clients that ask for no name, or for one without a certificate"),
-		durationFlag("Limits", "handshake-timeout", 10*time.Second, "`TIME` from accepting a connection to the end of its handshake"),
-		countFlag("Limits", "max-hellos", 10_000, "`NUMBER` of connections that may wait for their hello; the oldest gives way"),
-		maxHandshakesFlag(),
-		durationFlag("Limits", "drain", 30*time.Second, "`TIME` that connections have to end by themselves at a shutdown; off: all they want"),
 		stateFlag(),
 		logFlag(),
 		boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-	}, slices.Concat(proxyInFlags(), trustFlags(), passphraseFlags(), managedFlags())...)
-}
-
-func maxHandshakesFlag() cli.Flag {
-	f := countFlag("Limits", "max-handshakes", 0, "`NUMBER` of handshakes in progress; one more waits its turn")
-	f.DefaultText = "256 for each processor"
-	return f
+	}, slices.Concat(limitFlags(), addressFlags(), proxyInFlags(), trustFlags(), passphraseFlags(), managedFlags())...)
 }
 
 // A serving is what the flags of one serve or forward ask for.
@@ -136,12 +126,14 @@ type serving struct {
 	called    string // in a file of several services; empty: it is the only one
 	trust     *trustConfig
 	server    *tlsserver.Server
+	addresses *addressBook
 	drain     time.Duration // negative: no limit
 	ending    time.Duration // that connections may take to end when the drain has cut them
 	log       *slog.Logger
 	lifetimes *lifetimes
 
 	passthrough bool // TLS is not terminated
+	descriptors int  // that a connection takes; 0: its own
 
 	dialling   *dialling               // of a tunnel; nil: nothing is dialled
 	background []func(context.Context) // runs as long as is served
@@ -186,6 +178,7 @@ func (p *program) configureService(c *cli.Context, s *serving) error {
 	}
 	s.name, s.server.Handler = chosen.name, handler
 	if _, ok := handler.(*service.Exec); ok {
+		s.descriptors = 4        // pipes from and to the program, and its handle
 		s.ending = 2 * execGrace // SIGTERM, SIGKILL, and what is left of the group
 	}
 	listen := list(c, "listen")
@@ -232,14 +225,10 @@ func (p *program) servingOf(c *cli.Context, called string, named []nameRules) (*
 func serverOf(c *cli.Context) (*tlsserver.Server, error) {
 	s := &tlsserver.Server{
 		HandshakeTimeout:       durationOf(c, "handshake-timeout"),
-		Limits:                 tlsserver.Limits{MaxHellos: countOf(c, "max-hellos")},
 		NextProtos:             list(c, "alpn"),
 		RequireALPN:            c.Bool("alpn-required"),
 		StrictSNI:              c.Bool("strict-sni"),
 		SessionTicketsDisabled: c.Bool("no-tickets"),
-	}
-	if c.IsSet("max-handshakes") {
-		s.Limits.MaxHandshakes = countOf(c, "max-handshakes")
 	}
 	if s.RequireALPN && len(s.NextProtos)+len(list(c, "route-alpn")) == 0 {
 		return nil, misuse("name the protocols: --alpn PROTOCOL", "--alpn-required without --alpn")

@@ -43,6 +43,10 @@ func (p *program) newUnit(c *cli.Context, called string, named []nameRules, conf
 	if err := configure(c, s); err != nil {
 		return nil, err
 	}
+	s.server.Limits = limitsOf(c, max(1, s.descriptors))
+	if s.addresses, err = addressBookOf(c, s.server, s.log); err != nil {
+		return nil, err
+	}
 	u := &unit{serving: s, flags: c, ended: make(chan struct{}), locate: func(err error) error { return err }}
 	u.reloader = &reloader{config: s.trust, server: s.server, log: s.log, prover: &prover{s.server, s.log, s.lifetimes}}
 	u.watcher = certs.NewWatcher(u.reloader.paths()...) // before the files are read, so that no change is missed
@@ -95,6 +99,8 @@ func (u *unit) announce() {
 // breaks.
 func (u *unit) begin(ctx context.Context, broken chan<- error) {
 	ctx, u.stop = context.WithCancel(ctx)
+	keepBelow(u.server.Limits.Memory, u.log)
+	u.beside.Go(func() { u.addresses.watch(ctx) })
 	if u.secure() {
 		u.beside.Go(func() { u.reloader.watch(ctx, u.watcher) })
 	}
@@ -133,6 +139,7 @@ func (u *unit) reload(why string) {
 	if u.dialling != nil && u.dialling.watcher != nil {
 		u.dialling.reload(why)
 	}
+	u.addresses.reload(why)
 }
 
 // finish lets connections end within the unit's time, and ends what is left; at

@@ -50,14 +50,15 @@ func (p *pace) await(c *Conn, want int) int {
 func (p *pace) allowance(now time.Time) (may int, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if earliest := now.Add(-paceBurst); p.due.Before(earliest) {
+	oneByte := time.Second / time.Duration(p.rate)
+	if earliest := now.Add(-max(paceBurst, oneByte)); p.due.Before(earliest) {
 		p.due = earliest
 	}
 	wait = paceLook
 	if !p.deadline.IsZero() {
 		wait = min(wait, p.deadline.Sub(now))
 	}
-	chunk := max(paceChunk, time.Second/time.Duration(p.rate))
+	chunk := max(paceChunk, oneByte)
 	return int(now.Sub(p.due).Seconds() * float64(p.rate)), min(wait, p.due.Sub(now)+chunk)
 }
 
