@@ -36,6 +36,7 @@ func (s *Server) handshake(c *Conn) error {
 		c.stream.Raw.SetDeadline(c.deadline)
 	}
 	if err := c.shake(proxied); err != nil {
+		c.answerHTTP(err)
 		if wire.IsTimeout(err) || !c.hello && !c.told {
 			// Nothing was said that the peer could miss: it is gone at once.
 			c.stream.Raw.SetLinger(0)
@@ -75,6 +76,19 @@ func (c *Conn) shake(proxied bool) error {
 		return c.peekHello()
 	}
 	return nil
+}
+
+// plainHTTP is what a client hears that speaks HTTP without TLS: a browser shows
+// it, and would show a reset otherwise. It is HTTP/1.0, which every client takes.
+const plainHTTP = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
+	"This port speaks TLS, and got a plain HTTP request.\n"
+
+// answerHTTP answers a plain HTTP request. crypto/tls has written nothing then.
+func (c *Conn) answerHTTP(err error) {
+	if reason.LooksLike(err) == "http" {
+		c.told = true
+		c.stream.Raw.Write([]byte(plainHTTP))
+	}
 }
 
 func (s *Server) leaveSlots(c *Conn) {

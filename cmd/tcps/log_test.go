@@ -26,7 +26,7 @@ const hostile = `\x1b[35mspelled\u001b[36mout\033[34m` + "a\x1b[31mred\x1b]0;tit
 // logHostile writes the hostile text everywhere that a record has room for it.
 func logHostile(colour bool) string {
 	var b bytes.Buffer
-	log := slog.New(terminalHandler(&b, colour))
+	log := slog.New(terminalHandler(&b, slog.LevelDebug, colour))
 	for _, level := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError, slog.LevelError + 1} {
 		log.Log(context.Background(), level, hostile,
 			"string", hostile, "err", errors.New(hostile), "list", []string{hostile, hostile}, "stringer", hostileStringer{},
@@ -64,7 +64,7 @@ func TestTerminalLogLetsNoTextSteerTheTerminal(t *testing.T) {
 // With colour there are the handler's own escapes, and they only set colours.
 func TestTerminalLogOnlyHasColoursOfItsOwn(t *testing.T) {
 	var b bytes.Buffer
-	slog.New(terminalHandler(&b, true)).Error("harmless", "err", errors.New("harmless"), "a", 1)
+	slog.New(terminalHandler(&b, slog.LevelInfo, true)).Error("harmless", "err", errors.New("harmless"), "a", 1)
 	colours := regexp.MustCompile(`\x1b\[[0-9;]*m`)
 	if !colours.MatchString(b.String()) {
 		t.Errorf("no colour: %q", b.String())
@@ -87,7 +87,7 @@ func TestTerminalLogOnlyHasColoursOfItsOwn(t *testing.T) {
 func TestLogToAFileHasNoEscapes(t *testing.T) {
 	for _, form := range []string{"auto", "text", "json"} {
 		var b bytes.Buffer
-		app := &cli.App{Flags: []cli.Flag{logFlag()}, Action: func(c *cli.Context) error {
+		app := &cli.App{Flags: logFlags(), Action: func(c *cli.Context) error {
 			log, err := newLogger(c, &b)
 			if err == nil {
 				log.Info(hostile, "string", hostile, "err", errors.New(hostile), "list", []string{hostile})
@@ -106,7 +106,7 @@ func TestLogToAFileHasNoEscapes(t *testing.T) {
 func TestTerminalLogIsShort(t *testing.T) {
 	for _, colour := range []bool{false, true} {
 		var b bytes.Buffer
-		slog.New(terminalHandler(&b, colour)).Warn("words", "duration", 1500*time.Millisecond, "n", 7)
+		slog.New(terminalHandler(&b, slog.LevelDebug, colour)).Warn("words", "duration", 1500*time.Millisecond, "n", 7)
 		plain := regexp.MustCompile(`\x1b\[[0-9;]*m`).ReplaceAllString(b.String(), "")
 		if !regexp.MustCompile(`^\d\d:\d\d:\d\d W\S+ words duration=1\.5s n=7\n$`).MatchString(plain) {
 			t.Errorf("colour %t: %q, want the time of day, the level, the message and the values", colour, plain)

@@ -114,9 +114,7 @@ func serverFlags() []cli.Flag {
 		boolFlag("TLS", "alpn-required", "refuse clients that offer no application protocol"),
 		boolFlag("TLS", "strict-sni", "refuse clients that ask for no name, or for one without a certificate"),
 		stateFlag(),
-		logFlag(),
-		boolFlag("Log", "log-data", "log what arrives and leaves, at most 256 bytes of each read and write: that data may be private"),
-	}, slices.Concat(limitFlags(), addressFlags(), proxyInFlags(), trustFlags(), passphraseFlags(), managedFlags())...)
+	}, slices.Concat(logFlags(), limitFlags(), addressFlags(), proxyInFlags(), trustFlags(), passphraseFlags(), managedFlags())...)
 }
 
 // A serving is what the flags of one serve or forward ask for.
@@ -130,6 +128,7 @@ type serving struct {
 	drain     time.Duration // negative: no limit
 	ending    time.Duration // that connections may take to end when the drain has cut them
 	log       *slog.Logger
+	lines     *lineRate
 	lifetimes *lifetimes
 
 	passthrough bool // TLS is not terminated
@@ -214,9 +213,11 @@ func (p *program) servingOf(c *cli.Context, called string, named []nameRules) (*
 		return nil, err
 	}
 	s.lifetimes = newLifetimes(s.log)
-	s.server.Observer = connLog{s.log, s.lifetimes}
+	s.lines = &lineRate{log: s.log, most: countOf(c, "log-rate")}
+	conns := connLog{s.log, s.lines, s.lifetimes}
+	s.server.Observer = conns
 	if c.Bool("log-data") {
-		s.server.Observer = dataLog{connLog{s.log, s.lifetimes}}
+		s.server.Observer = dataLog{conns}
 	}
 	return s, nil
 }

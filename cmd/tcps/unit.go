@@ -160,6 +160,7 @@ func (u *unit) close() {
 		killer.Kill() // no program outlives us
 	}
 	u.stop()
+	u.lines.flush()
 	within(patience, u.beside.Wait) // a reload may hang in a log that nobody reads
 	if u.managed != nil {
 		within(patience, u.managed.close)
