@@ -131,7 +131,8 @@ func TestPassthroughRefusesWhatIsNoHello(t *testing.T) {
 			c := dialTCP(t, s)
 			io.WriteString(c, test.sent)
 			c.CloseWrite()
-			if got, _ := io.ReadAll(c); len(got) > 0 {
+			got, _ := io.ReadAll(c)
+			if answered := strings.HasPrefix(string(got), "HTTP/1.0 400 "); answered != (test.looks == "http") || len(got) > 0 && !answered {
 				t.Errorf("answered with %q", got)
 			}
 			if e := wantReason(t, s, test.reason); e.LooksLike() != test.looks {
