@@ -52,8 +52,34 @@ func (r *addressRules) judge(addr netip.Addr) error {
 	return nil
 }
 
+// explain finds the rules that match an address, those that deny first, and the
+// one that let it in; empty: none had to.
+func (r *addressRules) explain(addr netip.Addr) (rule string, matches []string) {
+	if r == nil || !addr.IsValid() {
+		return "", nil
+	}
+	if prefix, ok := r.deny.find(addr); ok {
+		matches = append(matches, "deny-from="+prefix.String())
+	}
+	if prefix, ok := r.allow.find(addr); ok {
+		rule = "allow-from=" + prefix.String()
+		matches = append(matches, rule)
+	}
+	return rule, matches
+}
+
+// An AddressError says that a rule by address refuses a client.
+type AddressError struct {
+	Addr netip.Addr
+	Rule string // deny-from=PREFIX, or allow-from where no prefix that is allowed has the address
+}
+
+func (e *AddressError) Error() string {
+	return fmt.Sprintf("address %s is refused by the rule %s", e.Addr, e.Rule)
+}
+
 func refusedAddress(addr netip.Addr, rule string) error {
-	return WithReason(reason.Policy(rule), fmt.Errorf("address %s is refused by the rule %s", addr, rule))
+	return WithReason(reason.Policy(rule), &AddressError{addr, rule})
 }
 
 // A prefixSet finds the longest prefix that an address is in, in one look for

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 
 	"tcps/internal/reason"
@@ -17,6 +18,9 @@ import (
 // A Visitor is a client about whom Judge is asked. The zero value asks for no
 // name and has no certificate.
 type Visitor struct {
+	// Addr is the address that it has; the zero value: none that rules look at.
+	Addr netip.Addr
+
 	// ServerName is the name that it asks for; empty: none.
 	ServerName string
 
@@ -71,10 +75,20 @@ func (s *Server) Judge(ctx context.Context, v Visitor) (*Verdict, error) {
 	if s.trust.Load() == nil {
 		return nil, ErrNoTrust
 	}
+	rules := s.addressRules.Load()
+	rule, matches := rules.explain(v.Addr)
+	if err := rules.judge(v.Addr); err != nil {
+		refusal, _ := errors.AsType[*AddressError](err)
+		return &Verdict{Reason: reason.Of(err, ""), Err: err, Rule: refusal.Rule, Matches: matches}, nil
+	}
 	j := &judgement{Verdict: Verdict{Reason: reason.Failed}}
 	if err := j.reach(ctx, s, v); err != nil {
 		return nil, fmt.Errorf("tlsserver: judge a client that asks for %q: %w", v.ServerName, err)
 	}
+	if j.Rule == "" && j.Err == nil {
+		j.Rule = rule
+	}
+	j.Matches = append(matches, j.Matches...)
 	return &j.Verdict, nil
 }
 

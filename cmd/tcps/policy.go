@@ -51,12 +51,12 @@ func (p *program) policyCommand() *cli.Command {
 			Flags: slices.Concat([]cli.Flag{
 				stringFlag(policyCategory, "certificate", "none", "`FILE` with the client's certificate and its chain, PEM, DER or PKCS#12; - is standard input; none: it has none"),
 				stringFlag(policyCategory, "sni", "none", "`NAME` that the client asks for; none: for no name"),
-				stringFlag(policyCategory, "address", "", "`ADDRESS` that the connection comes from, or unix: no rule looks at it, but --proxy-in does"),
+				stringFlag(policyCategory, "address", "", "`ADDRESS` that the connection comes from, or unix"),
 				configFlag(),
 				stringFlag("Files", "service", "", "`NAME` of the service of --config whose rules are meant; not needed where there is one only"),
 				jsonFlag(),
 				stateFlag(),
-			}, nameFlags(), proxyInFlags(), passphraseFlags()),
+			}, nameFlags(), addressFlags(), proxyInFlags(), passphraseFlags()),
 		}},
 	}
 }
@@ -119,7 +119,10 @@ func (p *program) testedBy(c *cli.Context) (*tested, error) {
 	if t.server.ProxyProtocol, err = proxyInOf(c); err != nil {
 		return nil, err
 	}
-	t.trust.clientTrust, err = clientTrustOf(c)
+	if t.trust.clientTrust, err = clientTrustOf(c); err != nil {
+		return nil, err
+	}
+	_, err = addressBookOf(c, t.server, slog.New(slog.DiscardHandler))
 	return t, err
 }
 
@@ -146,6 +149,9 @@ func (p *program) testedService(c *cli.Context, path string) (*tested, error) {
 	}
 	if !serving.secure() {
 		return nil, s.locate(misuse("", "TLS does not end here: no rule for clients can apply"))
+	}
+	if _, err := addressBookOf(flags, serving.server, serving.log); err != nil {
+		return nil, s.locate(err)
 	}
 	return &tested{s.name, serving.server, serving.trust}, nil
 }

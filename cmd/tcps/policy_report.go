@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -48,6 +49,8 @@ type policyAlert struct {
 type policyAddress struct {
 	Address     string `json:"address"`
 	ProxyHeader string `json:"proxy_header"` // none, optional or required
+
+	addr netip.Addr // the zero value: unix
 }
 
 // report judges a client, in each version that the server speaks.
@@ -59,6 +62,9 @@ func (t *tested) report(c *cli.Context, v tlsserver.Visitor) (*policyReport, err
 	}
 	if t.server.StrictSNI && v.ServerName != "" {
 		r.Notes = append(r.Notes, "whether there is a certificate for the name (strict-sni) was not looked at")
+	}
+	if r.Address != nil && r.Address.ProxyHeader != "required" {
+		v.Addr = r.Address.addr
 	}
 	verdict, err := t.server.Judge(c.Context, v)
 	if err != nil {
@@ -92,6 +98,9 @@ func (r *policyReport) addAlerts(ctx context.Context, s *tlsserver.Server, v tls
 	if r.In {
 		return
 	}
+	if _, ok := errors.AsType[*tlsserver.AddressError](newest.Err); ok {
+		return // closed as it came
+	}
 	r.Alerts = []policyAlert{{tls.VersionName(newest.Version), newest.Alert}}
 	if newest.Version != tls.VersionTLS13 || s.MinVersion == tls.VersionTLS13 {
 		return
@@ -118,15 +127,16 @@ func policyAddressOf(text string, p *tlsserver.ProxyProtocol) (*policyAddress, e
 	if text == "" {
 		return nil, nil
 	}
+	a := &policyAddress{Address: text, ProxyHeader: "none"}
 	var peer net.Addr = &net.UnixAddr{Net: "unix"}
 	if text != "unix" {
 		addr, err := netip.ParseAddr(text)
 		if err != nil {
 			return nil, misuse("write an address without a port, or unix", "flag --address: %q is no address", text)
 		}
+		a.addr = addr.Unmap().WithZone("")
 		peer = net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0))
 	}
-	a := &policyAddress{Address: text, ProxyHeader: "none"}
 	switch {
 	case p.Trusts(peer) && p.Optional:
 		a.ProxyHeader = "optional"
@@ -163,7 +173,7 @@ func (r *policyReport) print(w io.Writer) {
 	}
 	line("server name", "%s", r.namesInWords())
 	if r.Address != nil {
-		line("address", "%s: no rule looks at it; %s", r.Address.Address, proxyInWords[r.Address.ProxyHeader])
+		line("address", "%s: %s", r.Address.Address, proxyInWords[r.Address.ProxyHeader])
 	}
 	for _, note := range r.Notes {
 		line("note", "%s", note)
@@ -184,6 +194,8 @@ func (r *policyReport) why() string {
 		return r.Error
 	case !r.In && strings.HasPrefix(r.Rule, "deny-"):
 		return "it matches --" + r.Rule + ", and deny wins"
+	case !r.In && r.Rule == "allow-from":
+		return "its address is in no prefix of --allow-from"
 	case !r.In && strings.HasPrefix(kind, "allow-"):
 		return "it matches no allow rule; there are --" + strings.ReplaceAll(r.Rule, ",", " and --")
 	case r.Reason == "no-certificate":
