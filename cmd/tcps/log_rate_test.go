@@ -29,9 +29,13 @@ func TestAFloodOfOneReasonIsCounted(t *testing.T) {
 			of   int
 			want int
 		}{
-			{"done", 10, 3}, {"reset", 2, 2}, {"done", 5, 0},
-			{"limit:rate", 4, 3}, {"limit:address", 4, 3}, // each limit has its own
-			{"policy:deny-cn=a", 2, 2}, {"policy:deny-cn=b", 2, 1}, // rules have one
+			{"done", 10, 3},
+			{"reset", 2, 2},
+			{"done", 5, 0},
+			{"limit:rate", 4, 3},
+			{"limit:address", 4, 3}, // each limit has its own
+			{"policy:deny-cn=a", 2, 2},
+			{"policy:deny-cn=b", 2, 1}, // rules have one
 		} {
 			if got := taken(c.why, c.of); got != c.want {
 				t.Errorf("of %d lines for %s %d were taken, want %d", c.of, c.why, got, c.want)
