@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -67,7 +68,7 @@ func (p *program) edit(s *tlsclient.Session, interrupts chan<- os.Signal) (end f
 
 func newLineEditor(in *os.File, out io.Writer, interrupts chan<- os.Signal) *lineEditor {
 	e := &lineEditor{in: in, out: out, interrupts: interrupts, signals: make(chan os.Signal, 1)}
-	e.lines = term.NewTerminal(keyboard{e}, "")
+	e.lines = term.NewTerminal(&keyboard{e: e}, "")
 	e.screen = terminal.NewWriter(e.lines)
 	return e
 }
@@ -136,25 +137,65 @@ func (e *lineEditor) interrupt() {
 }
 
 // A keyboard is the terminal as the editor sees it.
-type keyboard struct{ e *lineEditor }
+type keyboard struct {
+	e        *lineEditor
+	cut      []byte // a character that has not come whole
+	sequence int    // keys of an escape sequence that has not ended
+}
 
-const controlC = 3
+const (
+	controlC = 3
+	escKey   = 27
 
-// Read takes Ctrl+C out, which does not end the input at once.
-func (k keyboard) Read(b []byte) (int, error) {
-	n, err := k.e.in.Read(b)
-	kept := b[:0]
-	for _, key := range b[:n] {
-		if key == controlC {
+	maxSequence = 32 // no key sends more
+)
+
+// Read takes Ctrl+C out, which does not end the input at once. What is no UTF-8 is
+// a question mark: the editor would pass over it, and wait for another key before it
+// looks at what follows.
+func (k *keyboard) Read(b []byte) (int, error) {
+	n := copy(b, k.cut)
+	more, err := k.e.in.Read(b[n:])
+	kept, rest := b[:0], b[:n+more]
+	for len(rest) > 0 && (utf8.FullRune(rest) || err != nil) {
+		key, size := utf8.DecodeRune(rest)
+		switch {
+		case key == controlC:
 			k.e.interrupt()
-			continue
+		case key == utf8.RuneError:
+			kept = append(kept, '?')
+		case k.endless(key):
+			kept = append(kept, '~')
+		default:
+			kept = append(kept, rest[:size]...)
 		}
-		kept = append(kept, key)
+		rest = rest[size:]
 	}
+	k.cut = append(k.cut[:0], rest...)
 	return len(kept), err
 }
 
-func (k keyboard) Write(b []byte) (int, error) {
+// endless reports whether the escape sequence that a key continues has become too
+// long. The editor keeps one until the letter or the tilde that ends it, and when
+// its buffer is full it would ask for more for ever.
+func (k *keyboard) endless(key rune) bool {
+	switch {
+	case k.sequence == 0 && key != escKey, k.sequence > 0 && endsSequence(key):
+		k.sequence = 0
+	case k.sequence == maxSequence:
+		k.sequence = 0
+		return true
+	default:
+		k.sequence++
+	}
+	return false
+}
+
+func endsSequence(key rune) bool {
+	return 'a' <= key && key <= 'z' || 'A' <= key && key <= 'Z' || key == '~'
+}
+
+func (k *keyboard) Write(b []byte) (int, error) {
 	if len(b) > 0 {
 		k.e.mu.Lock()
 		k.e.midLine = b[len(b)-1] != '\n'

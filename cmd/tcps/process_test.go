@@ -167,7 +167,9 @@ func cmdSend(ts *testscript.TestScript, neg bool, args []string) {
 
 func cmdCloseIn(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, len(args) == 1, "closein NAME")
-	ts.Check(jobOf(ts, args[0]).stdin.Close())
+	if err := jobOf(ts, args[0]).stdin.Close(); !errors.Is(err, os.ErrClosed) { // it is closed once the process has ended
+		ts.Check(err)
+	}
 }
 
 func cmdWaitFor(ts *testscript.TestScript, neg bool, args []string) {

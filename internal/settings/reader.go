@@ -21,7 +21,7 @@ func (r *reader) at(n ast.Node) Position {
 
 func (r *reader) read(n ast.Node, depth int) (*Value, error) {
 	if depth > maxDepth {
-		return nil, r.at(n).Errorf("values are nested more than %d deep", maxDepth)
+		return nil, r.at(n).tooDeep()
 	}
 	switch n := n.(type) {
 	case *ast.MappingNode:

@@ -11,7 +11,9 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // Bounds of a file.
@@ -43,6 +45,10 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf is an Error at a position.
 func (p Position) Errorf(format string, args ...any) error {
 	return &Error{p, fmt.Errorf(format, args...)}
+}
+
+func (p Position) tooDeep() error {
+	return p.Errorf("values are nested more than %d deep", maxDepth)
 }
 
 // A Kind is what a Value is.
@@ -102,7 +108,11 @@ func Parse(name string, content []byte) (*Value, error) {
 	if err := checkBytes(name, content); err != nil {
 		return nil, err
 	}
-	file, err := parser.ParseBytes(content, 0)
+	tokens := lexer.Tokenize(string(content))
+	if err := checkDepth(name, tokens); err != nil {
+		return nil, err
+	}
+	file, err := parser.Parse(tokens, 0)
 	if err != nil {
 		if failed, ok := errors.AsType[yaml.Error](err); ok && failed.GetToken() != nil {
 			at := failed.GetToken().Position
@@ -125,6 +135,31 @@ func Parse(name string, content []byte) (*Value, error) {
 	default:
 		return nil, p.at(bodies[1]).Errorf("a second document begins here: want one")
 	}
+}
+
+// checkDepth refuses what a line alone nests too deep, by brackets or by dashes,
+// before it is parsed: the parser keeps the whole way to each value, which is 15 GB
+// for 200 kB of brackets. Lines below one another cannot do that: each is longer
+// than the one before it.
+func checkDepth(name string, tokens token.Tokens) error {
+	open, line, entries := 0, 0, 0 // entries of the line
+	for _, t := range tokens {
+		if t.Position.Line != line {
+			line, entries = t.Position.Line, 0
+		}
+		switch t.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			open++
+		case token.SequenceEndType, token.MappingEndType:
+			open = max(open-1, 0)
+		case token.SequenceEntryType, token.MappingKeyType:
+			entries++
+		}
+		if max(open, entries) > maxDepth {
+			return Position{name, line, t.Position.Column}.tooDeep()
+		}
+	}
+	return nil
 }
 
 // checkBytes refuses what is no text: what YAML makes of it differs from what was

@@ -1,6 +1,7 @@
 package settings_test
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -68,12 +69,41 @@ func TestWhatIsWrongIsToldWithItsPlace(t *testing.T) {
 		{"a zero byte in quotes", "a: \"d\\0\"\n", "f:1:4: a zero byte"},
 		{"a zero byte in a key", "\"d\\0\": a\n", "f:1:1: a zero byte"},
 		{"too deep", "a: " + strings.Repeat("[", 30) + strings.Repeat("]", 30), "nested more than 20 deep"},
+		{"too deep in indented lines", nestedLines(30), "f:22:23: values are nested more than 20 deep"},
 		{"too long", "a: " + strings.Repeat("x", settings.MaxBytes), "more than 1048576 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v, err := settings.Parse("f", []byte(tt.file))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v and the error %v, want %q", v, err, tt.want)
+			}
+		})
+	}
+}
+
+func nestedLines(depth int) string {
+	var b strings.Builder
+	for i := range depth {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String() + strings.Repeat(" ", depth) + "b\n"
+}
+
+// A file that is read anew while others are served must not take their memory.
+func TestNestingTakesNoMemory(t *testing.T) {
+	const depth = 20_000
+	for _, nest := range []string{"[", "{a: ", "- ", "? - "} {
+		t.Run(nest, func(t *testing.T) {
+			file := []byte("a:\n  " + strings.Repeat(nest, depth))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := settings.Parse("f", file)
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), "f:2:") || !strings.Contains(err.Error(), "nested more than 20 deep") {
+				t.Errorf("got the error %v", err)
+			}
+			if took := (after.TotalAlloc - before.TotalAlloc) >> 20; took > 100 {
+				t.Errorf("it took %d MiB", took)
 			}
 		})
 	}
@@ -97,7 +127,7 @@ func TestTexts(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, seed := range []string{"a: &x [b, {c: d}]\ne: *x\nf: {<<: {g: h}}\n", "- |\n x\n", "a: \"\\x41\"", "? a\n: b\n", "a: !!str b", "%YAML 1.2\n---\na: b\n", "a:\n\t- b", "{a: b, a: c}", "*x"} {
+	for _, seed := range []string{"a: &x [b, {c: d}]\ne: *x\nf: {<<: {g: h}}\n", "- |\n x\n", "a: \"\\x41\"", "? a\n: b\n", "a: !!str b", "%YAML 1.2\n---\na: b\n", "a:\n\t- b", "{a: b, a: c}", "*x", "- ? - [{a: [", "]]}["} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {

@@ -25,10 +25,18 @@ type member struct {
 	lines *bufio.Reader
 }
 
+// A patient reader bounds each wait, and not the whole of what a crowd hears: that
+// is most of a minute's work for one processor.
+type patient struct{ net.Conn }
+
+func (p patient) Read(b []byte) (int, error) {
+	p.SetDeadline(time.Now().Add(2 * time.Minute)) // writes wait for what others read
+	return p.Conn.Read(b)
+}
+
 func joined(t *testing.T, c net.Conn) *member {
 	t.Helper()
-	c.SetDeadline(time.Now().Add(2 * time.Minute))
-	m := &member{c.(halfConn), "", bufio.NewReader(c)}
+	m := &member{c.(halfConn), "", bufio.NewReader(patient{c})}
 	welcome, err := m.lines.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
