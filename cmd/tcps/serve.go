@@ -147,6 +147,7 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 	if err != nil {
 		return err
 	}
+	supervisor.process = processOf(c, u.log)
 	return supervisor.run(c.Context, []*unit{u})
 }
 
