@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"github.com/urfave/cli/v2"
 
+	"tcps/certs"
 	"tcps/internal/endpoint"
 )
 
@@ -53,7 +53,7 @@ func (p *process) bound([]*unit) error {
 	if p.pidFile == "" {
 		return nil
 	}
-	if err := renameio.WriteFile(p.pidFile, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
+	if err := certs.WriteFile(p.pidFile, fmt.Appendln(nil, os.Getpid())); err != nil {
 		return failure(fmt.Errorf("write the process's number: %w", err), "make the folder "+filepath.Dir(p.pidFile)+", or name another file with --pid-file")
 	}
 	return nil
