@@ -176,7 +176,11 @@ func (p *program) configExplain(c *cli.Context) error {
 		fmt.Fprintln(&b, "services:")
 	}
 	for _, s := range all.services {
-		s.explain(&b)
+		flags, err := contextOf(c.Context, s.command, s.line())
+		if err != nil {
+			return s.locate(err)
+		}
+		s.explain(&b, limitsHere(flags, s.what))
 	}
 	if len(all.connections) > 0 {
 		fmt.Fprintln(&b, "connections:")
@@ -199,8 +203,14 @@ func explainProcess(w io.Writer, all []setting) {
 	explainAll(w, "  ", all)
 }
 
-// explain writes the service as it would stand in a file.
-func (s *spec) explain(w io.Writer) {
+// explain writes the service as it would stand in a file; here are defaults as they
+// are on this machine.
+func (s *spec) explain(w io.Writer, here map[string]string) {
+	for i := range s.flags {
+		if one := &s.flags[i]; here[one.name()] != "" {
+			one.byDefault = fmt.Sprintf("%s (%s)", here[one.name()], one.byDefault)
+		}
+	}
 	fmt.Fprintf(w, "  - name: %s  # %s\n", quoted(s.name), s.nameSource)
 	what := setting{values: []string{s.what}, source: s.whatSource}
 	switch s.what {
