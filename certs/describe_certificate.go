@@ -210,7 +210,7 @@ func printable(values []string) []string {
 
 func relative(t, now time.Time) string {
 	if t.After(now) {
-		return "in " + inWords(t.Sub(now))
+		return "in " + inWords(now, t)
 	}
-	return inWords(now.Sub(t)) + " ago"
+	return inWords(t, now) + " ago"
 }

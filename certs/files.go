@@ -238,25 +238,36 @@ func LifetimeWarning(what string, c *x509.Certificate) string {
 // moment says how far t is from now, in words, and when it is.
 func moment(t, now time.Time) string {
 	if t.After(now) {
-		return fmt.Sprintf("in %s, at %s", inWords(t.Sub(now)), t.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("in %s, at %s", inWords(now, t), t.UTC().Format(time.RFC3339))
 	}
-	return fmt.Sprintf("%s ago, at %s", inWords(now.Sub(t)), t.UTC().Format(time.RFC3339))
+	return fmt.Sprintf("%s ago, at %s", inWords(t, now), t.UTC().Format(time.RFC3339))
 }
 
-// inWords rounds d down to the unit that says enough.
-func inWords(d time.Duration) string {
+// inWords rounds the time between two moments down to the unit that says enough.
+func inWords(from, to time.Time) string {
+	seconds := secondsBetween(from, to)
 	for _, unit := range []struct {
 		name   string
-		length time.Duration
-	}{{"years", 365 * day}, {"days", day}, {"hours", time.Hour}, {"minutes", time.Minute}} {
-		if d >= 2*unit.length {
-			return fmt.Sprintf("%d %s", d/unit.length, unit.name)
+		length int64
+	}{{"years", 365 * 24 * 3600}, {"days", 24 * 3600}, {"hours", 3600}, {"minutes", 60}} {
+		if seconds >= 2*unit.length {
+			return fmt.Sprintf("%d %s", seconds/unit.length, unit.name)
 		}
 	}
-	if seconds := d / time.Second; seconds != 1 {
+	if seconds != 1 {
 		return fmt.Sprintf("%d seconds", seconds)
 	}
 	return "1 second"
+}
+
+// secondsBetween rounds down. A time.Duration ends at 292 years, and certificates
+// without an end at 9999 (RFC 5280, 4.1.2.5).
+func secondsBetween(from, to time.Time) int64 {
+	seconds := to.Unix() - from.Unix()
+	if to.Nanosecond() < from.Nanosecond() {
+		seconds--
+	}
+	return seconds
 }
 
 // ReadCertificates reads the certificates of a PEM or DER file, in the order of the file: at least one.

@@ -16,7 +16,7 @@ import (
 )
 
 // LoadPool reads certificate authorities from PEM files and PKCS#12 trust stores, and from folders: every *.pem, *.crt
-// and *.cer file there, hidden ones and sub-folders left out. A file that holds no authority is an error that names it,
+// and *.cer file there; hidden ones, sub-folders and what else is no regular file are left out. A file that holds no authority is an error that names it,
 // so is a folder without such a file; errors.Is finds fs.ErrNotExist and fs.ErrPermission. The warnings are sentences
 // about authorities that are expired, not yet valid or near their end, and about certificates that were left out
 // because they are no authority.
@@ -68,7 +68,7 @@ func authorityFiles(folder string) ([]string, error) {
 			continue
 		}
 		// Stat follows links: Kubernetes mounts files as links. A dangling one is an error later, on reading.
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // opening a pipe would wait for its other end
 			continue
 		}
 		files = append(files, path)

@@ -94,6 +94,9 @@ func (k *KnownHosts) Add(ctx context.Context, endpoint, name string, key [sha256
 	if there, err := k.judge(known, key); len(known) > 0 {
 		return there, err
 	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o200 == 0 {
+		return h, fmt.Errorf("add to known hosts %q: it is read-only (mode %04o): make it writable, or put the line there yourself: %s", k.path, info.Mode().Perm(), h)
+	}
 	switch {
 	case len(data) == 0:
 		data = []byte("# Keys of servers, by tcps connect --tofu: ENDPOINT NAME sha256:PIN TIME\n")

@@ -118,6 +118,29 @@ func TestKnownHostsIsPrivate(t *testing.T) {
 	}
 }
 
+// Who made it read-only did not mean it to be replaced by one that is not.
+func TestKnownHostsThatAreReadOnlyStayAsTheyAre(t *testing.T) {
+	k := knownHosts(t)
+	if _, err := k.Add(t.Context(), "a:1", "a", pin.Pin{1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(k.Path(), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Add(t.Context(), "b:1", "b", pin.Pin{2}); err == nil || !strings.Contains(err.Error(), "read-only (mode 0400)") {
+		t.Errorf("a line is added: %v", err)
+	}
+	if found, err := k.Find("b:1", "b"); err != nil || len(found) > 0 {
+		t.Errorf("found %v, %v", found, err)
+	}
+	if info, err := os.Stat(k.Path()); err != nil || info.Mode().Perm() != 0o400 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if _, err := k.Add(t.Context(), "a:1", "a", pin.Pin{1}); err != nil {
+		t.Errorf("a key that is there: %v", err)
+	}
+}
+
 // The mode of a file is its owner's to choose.
 func TestKnownHostsOfOthersAreRefused(t *testing.T) {
 	if os.Geteuid() != 0 {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"unicode/utf8"
@@ -97,33 +98,47 @@ func (e *lineEditor) Write(b []byte) (int, error) {
 	return e.screen.Write(b)
 }
 
-// close leaves the terminal as it was, at the beginning of a line.
+// close ends the editor.
 func (e *lineEditor) close() {
 	signal.Stop(e.signals)
 	close(e.signals)
+	e.leave()
+	e.withdraw()
+}
+
+// leave leaves the terminal as it was, at the beginning of a line.
+func (e *lineEditor) leave() {
 	if e.writing.TryLock() {
 		e.screen.Flush()
 		e.writing.Unlock()
 	}
 	e.mu.Lock()
 	midLine := e.midLine
+	e.midLine = false
 	e.mu.Unlock()
 	if midLine {
 		io.WriteString(e.out, "\r\n")
 	}
 	term.Restore(int(e.in.Fd()), e.before)
-	e.withdraw()
 }
 
 // heedSignals ends the session where the system would end the process: the
-// terminal must not stay as it is.
+// terminal must not stay as it is. A second signal finds nobody who heeds it.
 func (e *lineEditor) heedSignals() {
-	signal.Notify(e.signals, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(e.signals, append(resumeSignals, syscall.SIGTERM, syscall.SIGHUP)...)
 	go e.passSignals()
 }
 
 func (e *lineEditor) passSignals() {
-	for range e.signals {
+	for s := range e.signals {
+		if slices.Contains(resumeSignals, s) {
+			if inForeground(e.in) { // whoever had the terminal meanwhile had it as they like it
+				term.MakeRaw(int(e.in.Fd()))
+			}
+			continue
+		}
+		signal.Stop(e.signals)
+		e.leave()
 		e.interrupt()
 		e.interrupt()
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -77,6 +78,9 @@ func connectHints(c *cli.Context, err error) []string {
 func verdictHints(c *cli.Context, failed *tlsclient.Error) []string {
 	switch failed.Reason {
 	case tlsclient.ReasonUntrusted:
+		if _, ok := errors.AsType[x509.UnknownAuthorityError](failed); !ok {
+			return nil // no authority would make it good
+		}
 		hints := []string{"name the authority that issued the server's certificate: --ca FILE"}
 		if _, err := localRoots(c); err != nil && !errors.Is(err, fs.ErrNotExist) && len(list(c, "ca")) == 0 {
 			hints = append(hints, fmt.Sprintf("the local authority is not trusted by itself: %v", err))

@@ -248,11 +248,14 @@ func (i *inspection) meet(ctx context.Context) (*probe.Outcome, error) {
 	return o, nil
 }
 
-// noHandshake is a fault of exit status 5, whatever the server says: it has not
-// come to asking who we are.
+// noHandshake is a fault of exit status 5, whatever the server says, unless it is its
+// certificate that is wrong: it has not come to asking who we are.
 func (i *inspection) noHandshake(why *tlsclient.Error) {
 	word := why.Reason
 	switch word {
+	case tlsclient.ReasonUntrusted: // its certificate cannot be read, or its signature is wrong
+		i.fault(word, "the handshake comes to no good end: "+why.Err.Error())
+		return
 	case tlsclient.PeerRefusedUs("handshake_failure"), tlsclient.PeerRefusedUs("insufficient_security"):
 		word = tlsclient.ReasonNoSharedCipher // as Dial has it
 	}

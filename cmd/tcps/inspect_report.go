@@ -174,8 +174,17 @@ func (i *inspection) judgeChain(o *probe.Outcome, now time.Time) {
 		i.fault(tlsclient.ReasonRevoked, "the certificate: "+staple.Problems[0].Text)
 	}
 	first := slices.MinFunc(path, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) })
-	days := int(first.NotAfter.Sub(now) / (24 * time.Hour))
+	days := daysBetween(now, first.NotAfter)
 	r.Until, r.DaysLeft, r.Due = first.NotAfter.UTC(), &days, i.isDue(first, now)
+}
+
+// daysBetween counts whole days. A time.Duration would end at 292 years.
+func daysBetween(from, to time.Time) int {
+	seconds := to.Unix() - from.Unix()
+	if to.Nanosecond() < from.Nanosecond() {
+		seconds--
+	}
+	return int(seconds / (24 * 3600))
 }
 
 // countWeak counts what is accepted and should not be.

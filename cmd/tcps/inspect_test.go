@@ -128,6 +128,9 @@ func TestInspectFindsFaultWithHandshakesThatComeToNothing(t *testing.T) {
 		"no signature": {func(c *tls.Config) {
 			c.Certificates[0].PrivateKey = brokenSigner{c.Certificates[0].PrivateKey.(crypto.Signer), errors.New("no key")}
 		}, 10, "internal error"},
+		"not a certificate": {func(c *tls.Config) {
+			c.Certificates[0].Certificate = [][]byte{{0x30, 0x03, 0x02, 0x01, 0x01}}
+		}, 6, "failed to parse certificate"},
 		"refusal, TLS 1.2":   {func(c *tls.Config) { c.VerifyConnection, c.MaxVersion = refuse, tls.VersionTLS12 }, 10, "bad certificate"},
 		"refusal, TLS 1.3":   {func(c *tls.Config) { c.VerifyConnection = refuse }, 10, "bad certificate"},
 		"certificate wanted": {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, 0, "clients of today accept it"},

@@ -8,6 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// resumeSignals tell that the process goes on after it was stopped.
+var resumeSignals = []os.Signal{unix.SIGCONT}
+
 // inForeground tells whether the terminal is ours to ask on. A process in the
 // background that tries is stopped by the system, and with it all that it serves.
 func inForeground(tty *os.File) bool {

@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// resumeSignals: there are none.
+var resumeSignals []os.Signal
+
 func inForeground(*os.File) bool { return true }
 
 // enableSequences has the console understand the sequences that move its cursor.

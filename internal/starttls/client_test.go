@@ -205,6 +205,13 @@ func TestAStreamIsForTheServerThatWeName(t *testing.T) {
 	check(t, err, "no name is known")
 }
 
+// An endless reply is none of the protocol's.
+func TestAnEndlessReplyIsNotTLS(t *testing.T) {
+	if _, _, err := request("smtp", strings.Repeat("220-x\r\n", 101)); reasonOf(err) != reason.NotTLS {
+		t.Errorf("%v: reason %q, want %q", err, reasonOf(err), reason.NotTLS)
+	}
+}
+
 func TestServersWithoutTLSAreNotTLSAndThoseThatRefuseUsAreTold(t *testing.T) {
 	for protocol, says := range map[string]string{
 		"postgres": "N", "smtp": "220 x\r\n250 x\r\n", "pop3": "+OK\r\n-ERR\r\n", "ftp": "220 x\r\n500 x\r\n",

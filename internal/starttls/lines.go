@@ -1,7 +1,6 @@
 package starttls
 
 import (
-	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -92,4 +91,4 @@ func literal(a net.Addr) string {
 	}
 }
 
-var errLongReply = errors.New("a reply has more than 100 lines")
+var errLongReply = notTLS("a reply has more than 100 lines")
