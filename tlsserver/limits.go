@@ -86,6 +86,29 @@ func (l Limits) maxConnsPerAddress() int {
 func (l Limits) maxConnsPerIdentity() int { return countOrDefault(l.MaxConnsPerIdentity, noLimit) }
 func (l Limits) ratePerAddress() int      { return countOrDefault(l.RatePerAddress, 200) }
 
+// Effective are the limits that hold in this process: defaults stand where there
+// were zeros, and -1 where there is no limit; of durations zero is none.
+func (l Limits) Effective() Limits {
+	l.MaxConns, l.MaxConnsPerAddress, l.MaxConnsPerIdentity = shownLimit(l.maxConns()), shownLimit(l.maxConnsPerAddress()), shownLimit(l.maxConnsPerIdentity())
+	l.RatePerAddress, l.MaxHellos, l.MaxHandshakes = shownLimit(l.ratePerAddress()), shownLimit(l.maxHellos()), shownLimit(l.maxHandshakes())
+	for _, field := range []*int{&l.Rate, &l.Bandwidth} {
+		if *field <= 0 {
+			*field = -1
+		}
+	}
+	if l.Memory <= 0 {
+		l.Memory = -1
+	}
+	return l
+}
+
+func shownLimit(n int) int {
+	if n == noLimit {
+		return -1
+	}
+	return n
+}
+
 const noLimit = int(^uint(0) >> 1)
 
 func countOrDefault(n, def int) int {

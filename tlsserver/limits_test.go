@@ -8,12 +8,15 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"tcps/tlsserver"
 	"tcps/tlsserver/service"
@@ -406,4 +409,19 @@ func TestAddressRulesAreForTheClientThatAProxyNames(t *testing.T) {
 	s.Config.SetAddressRules(&tlsserver.AddressRules{Deny: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32")}})
 	wantReason(t, s.Server, "policy:deny-from=192.0.2.7/32")
 	s.served(t, own)
+}
+
+// What holds is shown with defaults in the place of zeros, and -1 for none.
+func TestEffectiveLimits(t *testing.T) {
+	got := tlsserver.Limits{MaxConns: 40, MaxHellos: -7, Rate: 3, Memory: -5, IdleTimeout: time.Second}.Effective()
+	want := tlsserver.Limits{
+		MaxConns: 40, MaxConnsPerAddress: 10, MaxConnsPerIdentity: -1, Rate: 3, RatePerAddress: 200,
+		MaxHellos: -1, MaxHandshakes: 256 * runtime.GOMAXPROCS(0), Memory: -1, Bandwidth: -1, IdleTimeout: time.Second,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("limits that hold (-want +got):\n%s", diff)
+	}
+	if got := (tlsserver.Limits{}).Effective(); got.MaxConns != tlsserver.DefaultMaxConns() {
+		t.Errorf("%d connections by default, want %d", got.MaxConns, tlsserver.DefaultMaxConns())
+	}
 }

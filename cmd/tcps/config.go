@@ -53,16 +53,16 @@ func (p *program) configCheck(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	specs, connections, err := p.readAll(path, c)
+	all, err := p.readAll(path, c)
 	if err != nil {
 		return err
 	}
-	for _, s := range specs {
+	for _, s := range all.services {
 		if err := p.checkUnit(c, s); err != nil {
 			return s.locate(err)
 		}
 	}
-	fmt.Fprintf(p.out, "%s: %s and %s, nothing wrong\n", path, counted(len(specs), "service"), counted(len(connections), "connection"))
+	fmt.Fprintf(p.out, "%s: %s and %s, nothing wrong\n", path, counted(len(all.services), "service"), counted(len(all.connections), "connection"))
 	return nil
 }
 
@@ -73,19 +73,26 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// readAll reads the services and the connections of a file, which may have one
-// kind only.
-func (p *program) readAll(path string, over *cli.Context) ([]*spec, []*connection, error) {
+// An everything is what a file says. It may have services only, or connections.
+type everything struct {
+	process     []setting
+	services    []*spec
+	connections []*connection
+}
+
+func (p *program) readAll(path string, over *cli.Context) (all everything, err error) {
 	file, err := readFile(path)
 	if err != nil {
-		return nil, nil, err
+		return all, err
 	}
-	specs, err := p.specsIn(file, over)
-	if err != nil {
-		return nil, nil, err
+	if all.process, err = p.processSettings(file, over); err != nil {
+		return all, err
 	}
-	connections, err := p.connectionsOf(file)
-	return specs, connections, err
+	if all.services, err = p.specsIn(file, over); err != nil {
+		return all, err
+	}
+	all.connections, err = p.connectionsOf(file)
+	return all, err
 }
 
 // checkUnit reads all that a service would, and leaves no trace.
@@ -158,30 +165,52 @@ func (p *program) configExplain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	specs, connections, err := p.readAll(path, c)
+	all, err := p.readAll(path, c)
 	if err != nil {
 		return err
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "# what %s means\n", path)
-	if len(specs) > 0 {
+	if len(all.services) > 0 {
+		explainProcess(&b, all.process)
 		fmt.Fprintln(&b, "services:")
 	}
-	for _, s := range specs {
-		s.explain(&b)
+	for _, s := range all.services {
+		flags, err := contextOf(c.Context, s.command, s.line())
+		if err != nil {
+			return s.locate(err)
+		}
+		s.explain(&b, limitsHere(flags, s.what))
 	}
-	if len(connections) > 0 {
+	if len(all.connections) > 0 {
 		fmt.Fprintln(&b, "connections:")
 	}
-	for _, one := range connections {
+	for _, one := range all.connections {
 		one.explain(&b)
 	}
 	_, err = b.WriteTo(p.out)
 	return err
 }
 
-// explain writes the service as it would stand in a file.
-func (s *spec) explain(w io.Writer) {
+// explainProcess writes what holds for the process; a mapping without a value
+// would be none.
+func explainProcess(w io.Writer, all []setting) {
+	if len(flagsOf(all)) == 0 {
+		fmt.Fprintln(w, "process: {}")
+	} else {
+		fmt.Fprintln(w, "process:")
+	}
+	explainAll(w, "  ", all)
+}
+
+// explain writes the service as it would stand in a file; here are defaults as they
+// are on this machine.
+func (s *spec) explain(w io.Writer, here map[string]string) {
+	for i := range s.flags {
+		if one := &s.flags[i]; here[one.name()] != "" {
+			one.byDefault = fmt.Sprintf("%s (%s)", here[one.name()], one.byDefault)
+		}
+	}
 	fmt.Fprintf(w, "  - name: %s  # %s\n", quoted(s.name), s.nameSource)
 	what := setting{values: []string{s.what}, source: s.whatSource}
 	switch s.what {

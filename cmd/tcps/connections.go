@@ -41,7 +41,8 @@ func (p *program) connectionsOf(f *configFile) ([]*connection, error) {
 func (p *program) connectionOf(f *configFile, field settings.Field) (*connection, error) {
 	one := &connection{name: field.Key}
 	flags := p.connectionFlags()
-	if err := one.readFlags(flags, f.layerOf(field.Value.Fields, "")); err != nil {
+	var err error
+	if one.flags, err = resolveAll(flags, environmentLayer(), f.layerOf(field.Value.Fields, "")); err != nil {
 		return nil, err
 	}
 	known := append([]string{"endpoint"}, flagNames(flags)...)
@@ -63,24 +64,6 @@ func (p *program) connectionOf(f *configFile, field settings.Field) (*connection
 		return nil, located(err, "%s: connection %q: ", to.At, one.name)
 	}
 	return one, nil
-}
-
-// readFlags gives each flag its value: what a variable says goes before the file.
-func (one *connection) readFlags(flags []cli.Flag, own layer) error {
-	for _, flag := range flags {
-		s := setting{flag: flag, byDefault: defaultOf(flag), source: "default"}
-		for _, l := range []layer{environmentLayer(), own} {
-			values, source, err := l.lookup(flag)
-			if err != nil {
-				return err
-			}
-			if len(values) > 0 && s.values == nil {
-				s.values, s.source = values, source
-			}
-		}
-		one.flags = append(one.flags, s)
-	}
-	return nil
 }
 
 // useConnection has the connection that the command line names say what neither

@@ -20,13 +20,14 @@ import (
 // are known, and nothing is known of the values yet.
 type configFile struct {
 	path        string
+	process     []settings.Field
 	defaults    []settings.Field
 	services    []*settings.Value // mappings
 	connections []settings.Field  // of mappings
 }
 
 // The keys at the top of a file.
-var fileKeys = []string{"defaults", "services", "connections"}
+var fileKeys = []string{"process", "defaults", "services", "connections"}
 
 // readFile reads a file of services.
 func readFile(path string) (*configFile, error) {
@@ -43,7 +44,7 @@ func readFile(path string) (*configFile, error) {
 	}
 	f := &configFile{path: path}
 	if root.Kind != settings.Mapping {
-		return nil, misuse(fileExample, "%s: want the keys defaults, services and connections, and this is %s", root.At, root.Kind)
+		return nil, misuse(fileExample, "%s: want the keys process, defaults, services and connections, and this is %s", root.At, root.Kind)
 	}
 	for _, field := range root.Fields {
 		if err := f.readTop(field); err != nil {
@@ -77,6 +78,9 @@ const (
 func (f *configFile) readTop(field settings.Field) error {
 	v := field.Value
 	switch field.Key {
+	case "process":
+		f.process = v.Fields
+		return wantKind(field.Key, v, settings.Mapping)
 	case "defaults":
 		f.defaults = v.Fields
 		return wantKind(field.Key, v, settings.Mapping)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +34,10 @@ func fileWith(t *testing.T, command, key string, values []string) string {
 		base += "    " + key + ": " + quoted(values[0]) + "\n"
 	} else if len(values) > 1 {
 		base += "    " + key + ": " + quotedList(values) + "\n"
+	}
+	if slices.Contains(flagNames(processFlags()), key) {
+		at := strings.LastIndex(strings.TrimSuffix(base, "\n"), "\n") + 1
+		base = "process:\n" + base[at:] + base[:at]
 	}
 	path := filepath.Join(t.TempDir(), "tcps.yaml")
 	if err := os.WriteFile(path, []byte(base), 0o600); err != nil {
@@ -70,7 +76,23 @@ func fromFile(t *testing.T, command, path string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return valuesOf(c, specs[0].command.Flags)
+	values := valuesOf(c, specs[0].command.Flags)
+	maps.Copy(values, processFromFile(t, path))
+	return values
+}
+
+// processFromFile are the values of the process's flags, which hold for any command.
+func processFromFile(t *testing.T, path string) map[string]string {
+	t.Helper()
+	all, err := testProgram().readAll(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := processContext(t.Context(), all.process)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return valuesOf(c, processFlags())
 }
 
 func valuesOf(c *cli.Context, flags []cli.Flag) map[string]string {
@@ -185,7 +207,7 @@ func TestPathsAreKnown(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range strings.Fields("cert key client-ca crl ca to-ca to-cert to-key state passphrase-file acme-root acme-eab-key-file config known-hosts session keylog allow-from-file deny-from-file") {
+	for _, name := range strings.Fields("cert key client-ca crl ca to-ca to-cert to-key state passphrase-file acme-root acme-eab-key-file config known-hosts session keylog allow-from-file deny-from-file pid-file") {
 		if !paths[name] {
 			t.Errorf("--%s is not taken for a path", name)
 		}
@@ -217,11 +239,11 @@ func TestFilesOnPagesAreUnderstood(t *testing.T) {
 					t.Fatal(err)
 				}
 				p := testProgram()
-				specs, connections, err := p.readAll(path, nil)
-				if err != nil || len(specs)+len(connections) == 0 {
-					t.Fatalf("%d services, %d connections, %v", len(specs), len(connections), err)
+				all, err := p.readAll(path, nil)
+				if err != nil || len(all.services)+len(all.connections) == 0 {
+					t.Fatalf("%d services, %d connections, %v", len(all.services), len(all.connections), err)
 				}
-				for _, s := range specs {
+				for _, s := range all.services {
 					if _, err := contextOf(t.Context(), s.command, s.line()); err != nil {
 						t.Error(err)
 					}

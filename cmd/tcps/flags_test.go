@@ -259,7 +259,7 @@ func TestFlagsReachTheFieldsOfTheServer(t *testing.T) {
 	var got *tlsserver.Server
 	command.Action = func(c *cli.Context) (err error) {
 		if got, err = serverOf(c); err == nil {
-			got.Limits = limitsOf(c, 1)
+			got.Limits = limitsOf(c, "echo")
 		}
 		return err
 	}

@@ -85,7 +85,7 @@ func (p *program) configureForward(c *cli.Context, s *serving) error {
 	if c.Args().Len() < 2 && (c.Args().Len() == 0 || !routed) {
 		return misuse("for instance: tcps forward tcps://:8443 tcp://127.0.0.1:5432", "tcps forward needs two endpoints, FROM and TO")
 	}
-	s.name, s.passthrough, s.descriptors = "forward", c.Bool("passthrough"), 2
+	s.name, s.passthrough = "forward", c.Bool("passthrough")
 	from, what := c.Args().Slice()[:1], "FROM"
 	if more := list(c, "listen"); len(more) > 0 {
 		from, what = append(from, more...), "FROM or flag --listen"

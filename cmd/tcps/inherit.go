@@ -15,6 +15,7 @@ import (
 // their place take them over, so that no client is refused between.
 type inheritance struct {
 	left  map[string][]net.Listener // by inherited, those that nobody has taken over
+	anew  listenFunc                // where there is nothing to take over
 	taken []heirloom
 }
 
@@ -24,8 +25,8 @@ type heirloom struct {
 	endpoint      endpoint.Endpoint
 }
 
-func inherit(gone []*unit) *inheritance {
-	h := &inheritance{left: make(map[string][]net.Listener)}
+func inherit(gone []*unit, anew listenFunc) *inheritance {
+	h := &inheritance{left: make(map[string][]net.Listener), anew: anew}
 	for _, u := range gone {
 		for i, e := range u.endpoints {
 			h.left[inherited(u, e)] = append(h.left[inherited(u, e)], u.listeners[i].Listener)
@@ -47,7 +48,7 @@ func inherited(u *unit, e endpoint.Endpoint) string {
 func (h *inheritance) listen(ctx context.Context, u *unit, e endpoint.Endpoint) (net.Listener, error) {
 	socket := inherited(u, e)
 	if len(h.left[socket]) == 0 {
-		l, err := listenAnew(ctx, u, e)
+		l, err := h.anew(ctx, u, e)
 		if errors.Is(err, syscall.EADDRINUSE) && h.holds(e) {
 			return nil, failure(err, "a service that is to end listens on that port by another address: take it out, send SIGHUP, and only then put this one in")
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"runtime/debug"
@@ -45,10 +46,21 @@ func defaulted(f *cli.GenericFlag, text string) *cli.GenericFlag {
 	return f
 }
 
-// limitsOf reads the flags; each connection takes so many descriptors.
-func limitsOf(c *cli.Context, descriptors int) tlsserver.Limits {
+// descriptorsOf is how many a connection of a service takes.
+func descriptorsOf(service string) int {
+	switch service {
+	case "forward":
+		return 2 // that to the target
+	case "exec":
+		return 4 // pipes from and to the program, and its handle
+	}
+	return 1
+}
+
+// limitsOf reads the flags.
+func limitsOf(c *cli.Context, service string) tlsserver.Limits {
 	l := tlsserver.Limits{
-		MaxConns:            max(1, tlsserver.DefaultMaxConns()/descriptors),
+		MaxConns:            max(1, tlsserver.DefaultMaxConns()/descriptorsOf(service)),
 		MaxConnsPerIdentity: countOf(c, "max-per-identity"),
 		Rate:                countOf(c, "rate"),
 		RatePerAddress:      countOf(c, "rate-per-address"),
@@ -70,6 +82,20 @@ func limitsOf(c *cli.Context, descriptors int) tlsserver.Limits {
 		l.Memory = byteLimitOf(c, "memory-limit")
 	}
 	return l
+}
+
+// limitsHere are the defaults of limits that depend on the machine, as they are on
+// this one.
+func limitsHere(c *cli.Context, service string) map[string]string {
+	l := limitsOf(c, service).Effective()
+	here := map[string]string{
+		"max-connections": fmt.Sprint(l.MaxConns), "max-per-address": fmt.Sprint(l.MaxConnsPerAddress), "max-handshakes": fmt.Sprint(l.MaxHandshakes),
+		"memory-limit": "none",
+	}
+	if l.Memory > 0 {
+		here["memory-limit"] = formatBytes(l.Memory)
+	}
+	return here
 }
 
 // memoryDefault leaves a fifth of what there is to others, and to the moment

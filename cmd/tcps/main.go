@@ -76,8 +76,8 @@ func newApp(std stdio) *cli.App {
 		// belongs to the value.
 		SliceFlagSeparator: "\n",
 		Commands: []*cli.Command{
-			p.serveCommand(),
-			p.forwardCommand(),
+			withProcess(p.serveCommand()),
+			withProcess(p.forwardCommand()),
 			p.runCommand(),
 			p.configCommand(),
 			p.policyCommand(),

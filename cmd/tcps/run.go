@@ -20,6 +20,7 @@ Many services in one process. FILE says, in YAML, what the flags of "tcps serve"
 and "tcps forward" say: a key is the name of a flag, a flag that may be given
 several times takes a list, and paths are relative to the file.
 
+  process: {pid-file: /run/tcps/tcps.pid}
   defaults: {drain: 30s, log: json}
   services:
     - listen: tcps://:8443
@@ -38,6 +39,9 @@ Each service has one of the keys service (greet, echo, discard or broadcast), ex
 (a program and its arguments) and forward (a target, or several), and may have a
 name for the log. With names, rules for clients differ by the name that they ask
 for: names: [{name: admin.example.org, client-ca: admins.pem}].
+
+What is the process's, and no one service's, stands under process: its flags are
+those of this command that "tcps run --help" lists under Process.
 
 A flag of this command goes before an environment variable, that before the
 service, and that before defaults. What is said of all services holds for those
@@ -58,7 +62,8 @@ Connections that "tcps connect --config FILE NAME" makes may stand there too:
 var runFlags = []string{"drain", "log", "log-data", "state", "passphrase-file"}
 
 func overFlags() []cli.Flag {
-	return slices.DeleteFunc(serverFlags(), func(f cli.Flag) bool { return !slices.Contains(runFlags, f.Names()[0]) })
+	all := slices.DeleteFunc(serverFlags(), func(f cli.Flag) bool { return !slices.Contains(runFlags, f.Names()[0]) })
+	return append(all, processFlags()...)
 }
 
 func (p *program) runCommand() *cli.Command {
@@ -84,9 +89,15 @@ func (p *program) runFile(c *cli.Context) error {
 		return err
 	}
 	supervisor.reread = file.read
-	if supervisor.log, err = newLogger(units[0].flags, p.err); err != nil {
+	log, err := newLogger(units[0].flags, p.err)
+	if err != nil {
 		return err
 	}
+	settings, err := processContext(c.Context, file.process)
+	if err != nil {
+		return err
+	}
+	supervisor.process = processOf(settings, log)
 	return supervisor.run(c.Context, units)
 }
 
@@ -106,6 +117,7 @@ type servicesFile struct {
 	program *program
 	path    string
 	over    *cli.Context
+	process []setting // as it was read first
 }
 
 // read reads the file, and prepares those services that do not run yet.
@@ -115,7 +127,14 @@ func (f *servicesFile) read(running []*unit) ([]*unit, error) {
 			return nil, err
 		}
 	}
-	specs, err := f.program.specsOf(f.path, f.over)
+	file, err := readServices(f.path)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.readProcess(file, running != nil); err != nil {
+		return nil, err
+	}
+	specs, err := f.program.specsIn(file, f.over)
 	if err != nil {
 		return nil, err
 	}
@@ -145,18 +164,25 @@ func checkReadableAgain(path string) error {
 	return nil // what else is wrong shows when it is read
 }
 
-// specsOf reads the services of a file, and what is wrong between them.
-func (p *program) specsOf(path string, over *cli.Context) ([]*spec, error) {
+// readServices reads a file that has services.
+func readServices(path string) (*configFile, error) {
 	file, err := readFile(path)
+	if err == nil && len(file.services) == 0 {
+		return nil, misuse(fileExample, "%s: there are no services in it", path)
+	}
+	return file, err
+}
+
+// specsOf reads the services of a file.
+func (p *program) specsOf(path string, over *cli.Context) ([]*spec, error) {
+	file, err := readServices(path)
 	if err != nil {
 		return nil, err
-	}
-	if len(file.services) == 0 {
-		return nil, misuse(fileExample, "%s: there are no services in it", path)
 	}
 	return p.specsIn(file, over)
 }
 
+// specsIn reads the services, and what is wrong between them.
 func (p *program) specsIn(file *configFile, over *cli.Context) ([]*spec, error) {
 	if err := p.checkDefaults(file); err != nil {
 		return nil, err

@@ -132,7 +132,6 @@ type serving struct {
 	lifetimes *lifetimes
 
 	passthrough bool // TLS is not terminated
-	descriptors int  // that a connection takes; 0: its own
 
 	dialling   *dialling               // of a tunnel; nil: nothing is dialled
 	background []func(context.Context) // runs as long as is served
@@ -147,6 +146,7 @@ func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *servin
 	if err != nil {
 		return err
 	}
+	supervisor.process = processOf(c, u.log)
 	return supervisor.run(c.Context, []*unit{u})
 }
 
@@ -177,7 +177,6 @@ func (p *program) configureService(c *cli.Context, s *serving) error {
 	}
 	s.name, s.server.Handler = chosen.name, handler
 	if _, ok := handler.(*service.Exec); ok {
-		s.descriptors = 4        // pipes from and to the program, and its handle
 		s.ending = 2 * execGrace // SIGTERM, SIGKILL, and what is left of the group
 	}
 	listen := list(c, "listen")

@@ -24,9 +24,9 @@ import (
 // These tests hold the other end of the command's pipes themselves, which no
 // script can.
 
-// A process is a tcps whose standard error comes through a pipe that is read
+// A child is a tcps whose standard error comes through a pipe that is read
 // by hand.
-type process struct {
+type child struct {
 	*exec.Cmd
 	log   *os.File      // the pipe's reading end
 	lines *bufio.Reader // of log
@@ -34,13 +34,13 @@ type process struct {
 	ended chan struct{}
 }
 
-func startProcess(t *testing.T, args ...string) *process {
+func startProcess(t *testing.T, args ...string) *child {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{Cmd: exec.Command("tcps", args...), log: r, lines: bufio.NewReader(r), state: t.TempDir(), ended: make(chan struct{})}
+	p := &child{Cmd: exec.Command("tcps", args...), log: r, lines: bufio.NewReader(r), state: t.TempDir(), ended: make(chan struct{})}
 	p.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "XDG_DATA_HOME="+p.state, "STATE_DIRECTORY=")
 	p.Stderr = w
 	if err := p.Start(); err != nil {
@@ -60,7 +60,7 @@ func startProcess(t *testing.T, args ...string) *process {
 }
 
 // waitFor reads the log to a line that matches, and returns its first group.
-func (p *process) waitFor(t *testing.T, pattern string) string {
+func (p *child) waitFor(t *testing.T, pattern string) string {
 	t.Helper()
 	p.log.SetReadDeadline(time.Now().Add(deadline))
 	match := regexp.MustCompile(pattern)
@@ -77,7 +77,7 @@ func (p *process) waitFor(t *testing.T, pattern string) string {
 	}
 }
 
-func (p *process) signal(t *testing.T, s os.Signal) {
+func (p *child) signal(t *testing.T, s os.Signal) {
 	t.Helper()
 	if err := p.Process.Signal(s); err != nil {
 		t.Fatalf("signal %v: %v", s, err)
@@ -85,7 +85,7 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 }
 
 // expectExit waits for the end, at most for limit.
-func (p *process) expectExit(t *testing.T, limit time.Duration, code int) {
+func (p *child) expectExit(t *testing.T, limit time.Duration, code int) {
 	t.Helper()
 	select {
 	case <-p.ended:
@@ -171,7 +171,7 @@ func TestServeEndsThoughNobodyReadsItsLog(t *testing.T) {
 			drained := startUnread(t, scheme, "300ms")
 			terminated.signal(t, syscall.SIGHUP) // a reload has a line to say too
 			time.Sleep(100 * time.Millisecond)   // for it to begin
-			for _, p := range []*process{interrupted, terminated, drained} {
+			for _, p := range []*child{interrupted, terminated, drained} {
 				p.signal(t, syscall.SIGTERM)
 			}
 			select {
@@ -181,7 +181,7 @@ func TestServeEndsThoughNobodyReadsItsLog(t *testing.T) {
 			}
 			interrupted.signal(t, syscall.SIGINT)
 			terminated.signal(t, syscall.SIGTERM)
-			for _, p := range []*process{interrupted, terminated, drained} {
+			for _, p := range []*child{interrupted, terminated, drained} {
 				p.expectExit(t, bound, 1)
 			}
 		})
@@ -189,7 +189,7 @@ func TestServeEndsThoughNobodyReadsItsLog(t *testing.T) {
 }
 
 // startUnread starts a server whose log is full and is not read any more.
-func startUnread(t *testing.T, scheme, drain string) *process {
+func startUnread(t *testing.T, scheme, drain string) *child {
 	t.Helper()
 	p := startProcess(t, "serve", "--listen", scheme+"://127.0.0.1:0", "--log-data", "--drain", drain)
 	port := p.waitFor(t, servingLine)

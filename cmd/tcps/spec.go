@@ -151,6 +151,9 @@ func (p *program) elsewhere(s *spec, key string, known []string) string {
 			return "it is a flag of tcps " + other.Name + " only"
 		}
 	}
+	if slices.Contains(flagNames(processFlags()), key) {
+		return "it is the process's: write it at the top, as process: {" + key + ": …}"
+	}
 	if hasFlag(p.connectCommand(), key) {
 		return "it is a flag of tcps connect only"
 	}

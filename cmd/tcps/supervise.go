@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
@@ -15,6 +14,7 @@ import (
 // SIGINT or SIGTERM drains them, the second ends them at once; SIGHUP reads
 // their files anew, and the file that says which they are.
 type supervisor struct {
+	process          *process
 	signals, hangups chan os.Signal
 	broken           chan error    // hears of a listener that breaks
 	atOnce           chan struct{} // closed when everything is to end at once
@@ -22,7 +22,6 @@ type supervisor struct {
 	// reread says which services there are to be, now that these run: some of
 	// them, and new ones. Nil: they stay as they are.
 	reread func(running []*unit) (next []*unit, err error)
-	log    *slog.Logger // tells of that
 
 	mu      sync.Mutex
 	units   []*unit // that serve; guarded by mu
@@ -44,9 +43,14 @@ func (s *supervisor) release() { signal.Stop(s.hangups) }
 
 // run serves the units until a signal has ended all of them.
 func (s *supervisor) run(ctx context.Context, units []*unit) error {
-	if err := openAll(ctx, units, listenAnew); err != nil {
+	if err := openAll(ctx, units, s.process.listen); err != nil {
 		return err
 	}
+	if err := s.process.bound(units); err != nil {
+		discardAll(units)
+		return err
+	}
+	defer s.process.ended()
 	// Never stopped: one that comes too late must not change the exit status.
 	signal.Notify(s.signals, os.Interrupt, syscall.SIGTERM)
 	ctx, cancel := context.WithCancel(ctx)
@@ -56,6 +60,7 @@ func (s *supervisor) run(ctx context.Context, units []*unit) error {
 	}
 	s.begin(ctx, units)
 	s.units = units
+	s.process.serving(units)
 	hung := make(chan struct{})
 	go func() {
 		defer close(hung)
@@ -71,13 +76,17 @@ func (s *supervisor) run(ctx context.Context, units []*unit) error {
 func openAll(ctx context.Context, units []*unit, listen listenFunc) error {
 	for i, u := range units {
 		if err := u.open(ctx, listen); err != nil {
-			for _, opened := range units[:i] {
-				opened.discard()
-			}
+			discardAll(units[:i])
 			return u.locate(err)
 		}
 	}
 	return nil
+}
+
+func discardAll(units []*unit) {
+	for _, u := range units {
+		u.discard()
+	}
 }
 
 func (s *supervisor) begin(ctx context.Context, units []*unit) {
@@ -115,6 +124,7 @@ func (s *supervisor) end() (cut bool) {
 	s.ending = true
 	units := slices.Concat(s.units, s.leaving)
 	s.mu.Unlock()
+	s.process.ending()
 	var finishing sync.WaitGroup
 	for _, u := range units {
 		finishing.Go(func() { u.finish("another signal ends at once", s.atOnce) })
@@ -169,23 +179,24 @@ func (s *supervisor) refuse(err error) {
 	if p, ok := errors.AsType[*problem](err); ok && len(p.hints) > 0 {
 		attrs = append(attrs, "hint", p.hints[0])
 	}
-	s.log.Error("reload refused, all services go on as they are", attrs...)
+	s.process.log.Error("reload refused, all services go on as they are", attrs...)
 }
 
 // replace has next run instead of what runs: units that are in both are not
 // touched. On an error nothing has changed.
 func (s *supervisor) replace(ctx context.Context, running, next []*unit) error {
 	gone, come := without(running, next), without(next, running)
-	heirs := inherit(gone)
+	if err := s.process.mayBecome(next); err != nil {
+		return err
+	}
+	heirs := inherit(gone, s.process.listen)
 	if err := openAll(ctx, come, heirs.listen); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	if s.ending {
 		s.mu.Unlock()
-		for _, u := range come {
-			u.discard()
-		}
+		discardAll(come)
 		return errors.New("the process ends")
 	}
 	settled := heirs.settle()
@@ -199,9 +210,9 @@ func (s *supervisor) replace(ctx context.Context, running, next []*unit) error {
 		u.announce()
 	}
 	if settled != nil {
-		s.log.Error("the mode or owner of a socket stays as it was", "err", settled)
+		s.process.log.Error("the mode or owner of a socket stays as it was", "err", settled)
 	}
-	s.log.Info("file reloaded", "services", len(next), "begun", len(come), "ended", len(gone))
+	s.process.log.Info("file reloaded", "services", len(next), "begun", len(come), "ended", len(gone))
 	return nil
 }
 

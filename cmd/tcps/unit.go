@@ -43,7 +43,7 @@ func (p *program) newUnit(c *cli.Context, called string, named []nameRules, conf
 	if err := configure(c, s); err != nil {
 		return nil, err
 	}
-	s.server.Limits = limitsOf(c, max(1, s.descriptors))
+	s.server.Limits = limitsOf(c, s.name)
 	if s.addresses, err = addressBookOf(c, s.server, s.log); err != nil {
 		return nil, err
 	}
