@@ -353,7 +353,7 @@ func (d *Dialer) handshake(ctx context.Context, c *Conn, e endpoint.Endpoint) er
 			c.stream.Raw.SetLinger(alertLinger)
 		}
 		if c.stream.TLS.ConnectionState().Version == 0 { // there was no ServerHello
-			err = refusedHello(err)
+			err = reason.BeforeHello(refusedHello(err))
 		}
 		return fail(err)
 	}

@@ -119,14 +119,24 @@ func TestEachFailureOfTheHandshakeHasItsReason(t *testing.T) {
 			io.ReadFull(c, make([]byte, 5))
 			c.(*net.TCPConn).CloseWrite()
 			untilEnd(c)
-		}), "truncated", 11},
+		}), "closed-before-hello", 1},
 		{"cut in the middle of a record", raw(func(c net.Conn) {
 			c.Write([]byte{22, 3, 3, 0, 100, 2, 0, 0})
 			c.(*net.TCPConn).CloseWrite()
 			untilEnd(c)
-		}), "truncated", 11},
+		}), "closed-before-hello", 1},
 		{"reset", raw(func(c net.Conn) {
 			io.ReadFull(c, make([]byte, 5))
+			c.(*net.TCPConn).SetLinger(0)
+		}), "closed-before-hello", 1},
+		{"cut behind its hello", raw(func(c net.Conn) {
+			helloOnly(c, a.issue(t, nil))
+			c.(*net.TCPConn).CloseWrite()
+			untilEnd(c)
+		}), "truncated", 11},
+		{"reset behind its hello", raw(func(c net.Conn) {
+			helloOnly(c, a.issue(t, nil))
+			io.ReadFull(c, make([]byte, 5)) // of what the client answers
 			c.(*net.TCPConn).SetLinger(0)
 		}), "reset", 1},
 		{"breaks the protocol", says("\x16\x03\x03\x00\x04\x0e\x00\x00\x00"), "malformed", 5},
@@ -141,6 +151,54 @@ func TestEachFailureOfTheHandshakeHasItsReason(t *testing.T) {
 			}
 			took(t, start, "the failure")
 		})
+	}
+}
+
+// helloOnly sends the first flight of a server of TLS 1.2, and no more.
+func helloOnly(c net.Conn, cert tls.Certificate) {
+	tls.Server(&oneFlight{Conn: c}, &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: tls.VersionTLS12}).Handshake()
+}
+
+// A oneFlight reads nothing any more once something was written.
+type oneFlight struct {
+	net.Conn
+	written bool
+}
+
+func (f *oneFlight) Write(b []byte) (int, error) {
+	f.written = true
+	return f.Conn.Write(b)
+}
+
+func (f *oneFlight) Read(b []byte) (int, error) {
+	if f.written {
+		return 0, io.EOF
+	}
+	return f.Conn.Read(b)
+}
+
+// A server that refuses a client by a limit closes the connection unread: it is
+// the client's kernel that decides whether the end is seen or the reset that
+// answers the hello.
+func TestAServerThatClosesAtOnceIsToldInOneWay(t *testing.T) {
+	const tries = 50
+	var ends, resets int
+	for range tries {
+		endpoint := "tcps://" + serve(t, func(net.Conn) {})
+		_, err := new(tlsclient.Dialer).Dial(t.Context(), endpoint)
+		wantFailure(t, err, "closed-before-hello", 1, "shake hands with "+endpoint)
+		if text := "shake hands with " + endpoint + ": the server closed the connection before the handshake"; err.Error() != text {
+			t.Errorf("the error is %q, want %q", err, text)
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			ends++
+		}
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			resets++
+		}
+	}
+	if ends+resets != tries {
+		t.Errorf("%d ends and %d resets, want %d together", ends, resets, tries)
 	}
 }
 

@@ -24,25 +24,26 @@ type Reason = reason.Reason
 // The reasons without a detail. Others are timeout:WHICH and
 // peer-refused-us:ALERT, with the name of the alert as RFC 8446 has it.
 const (
-	ReasonNotTLS         = reason.NotTLS         // the first bytes were no TLS record
-	ReasonMalformed      = reason.Malformed      // TLS that breaks the protocol
-	ReasonVersion        = reason.Version        // no TLS version in common
-	ReasonNoSharedCipher = reason.NoSharedCipher // no cipher suite in common
-	ReasonNoSharedGroup  = reason.NoSharedGroup  // no key exchange group in common
-	ReasonALPN           = reason.ALPN           // no application protocol in common, or none offered where one is required
-	ReasonSNI            = reason.SNI            // the server name is not served here
-	ReasonUntrusted      = reason.Untrusted      // the certificate was not issued by an authority that is trusted
-	ReasonName           = reason.Name           // the certificate is for another name
-	ReasonPin            = reason.Pin            // the public key is another than the pinned one
-	ReasonExpired        = reason.Expired        // the certificate is no longer valid
-	ReasonNotYetValid    = reason.NotYetValid    // the certificate is not valid yet
-	ReasonWrongUsage     = reason.WrongUsage     // the certificate is not for this use (a server's where a client's is wanted)
-	ReasonRevoked        = reason.Revoked        // the certificate was revoked, or nothing current says that it was not
-	ReasonNotResumed     = reason.NotResumed     // a session was to be resumed, and the handshake was a full one
-	ReasonTruncated      = reason.Truncated      // the stream ended without close_notify
-	ReasonReset          = reason.Reset          // the connection was reset
-	ReasonShutdown       = reason.Shutdown       // we ended it: Close, or the deadline of a drain
-	ReasonFailed         = reason.Failed         // an error of the service itself, or one that no other word names
+	ReasonClosedBeforeHello = reason.ClosedBeforeHello // the server ended the connection, or reset it, before its hello: it may refuse our address, or have too many connections
+	ReasonNotTLS            = reason.NotTLS            // the first bytes were no TLS record
+	ReasonMalformed         = reason.Malformed         // TLS that breaks the protocol
+	ReasonVersion           = reason.Version           // no TLS version in common
+	ReasonNoSharedCipher    = reason.NoSharedCipher    // no cipher suite in common
+	ReasonNoSharedGroup     = reason.NoSharedGroup     // no key exchange group in common
+	ReasonALPN              = reason.ALPN              // no application protocol in common, or none offered where one is required
+	ReasonSNI               = reason.SNI               // the server name is not served here
+	ReasonUntrusted         = reason.Untrusted         // the certificate was not issued by an authority that is trusted
+	ReasonName              = reason.Name              // the certificate is for another name
+	ReasonPin               = reason.Pin               // the public key is another than the pinned one
+	ReasonExpired           = reason.Expired           // the certificate is no longer valid
+	ReasonNotYetValid       = reason.NotYetValid       // the certificate is not valid yet
+	ReasonWrongUsage        = reason.WrongUsage        // the certificate is not for this use (a server's where a client's is wanted)
+	ReasonRevoked           = reason.Revoked           // the certificate was revoked, or nothing current says that it was not
+	ReasonNotResumed        = reason.NotResumed        // a session was to be resumed, and the handshake was a full one
+	ReasonTruncated         = reason.Truncated         // the stream ended without close_notify
+	ReasonReset             = reason.Reset             // the connection was reset
+	ReasonShutdown          = reason.Shutdown          // we ended it: Close, or the deadline of a drain
+	ReasonFailed            = reason.Failed            // an error of the service itself, or one that no other word names
 
 	// The proxy of Dialer.Via wants to know who we are, or does not take our
 	// password.
@@ -95,11 +96,16 @@ func (e *Error) Temporary() bool { return false }
 var _ net.Error = (*Error)(nil)
 
 func whyNoHandshake(err error) Reason {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	_, known := errors.AsType[*reason.Error](err)
+	if !known && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		return reason.Truncated
 	}
 	return reason.Of(err, "handshake")
 }
+
+// whyNoStartTLS is the reason for a dialogue that did not end in TLS: an end of it
+// comes before the server's hello.
+func whyNoStartTLS(err error) Reason { return whyNoHandshake(reason.BeforeHello(err)) }
 
 // refusedHello says what an alert is about that comes in place of a server's
 // hello. It is not about us: the server has not asked who we are.

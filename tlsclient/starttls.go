@@ -29,7 +29,7 @@ func (d *Dialer) startTLS(ctx context.Context, c *Conn, e endpoint.Endpoint) err
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		return &Error{Op: OpStartTLS, Endpoint: c.endpoint, Reason: whyNoHandshake(err), Err: bare(err)}
+		return &Error{Op: OpStartTLS, Endpoint: c.endpoint, Reason: whyNoStartTLS(err), Err: bare(err)}
 	}
 	c.startTLS, c.greeting = d.StartTLS, greeting
 	return nil

@@ -92,6 +92,8 @@ func verdictHints(c *cli.Context, failed *tlsclient.Error) []string {
 		return revocationHints(c, failed)
 	case tlsclient.ReasonNotTLS:
 		return []string{"the server does not speak TLS there; plain TCP is tcp://host:port"}
+	case tlsclient.ReasonClosedBeforeHello:
+		return []string{"it may refuse this address, have too many connections, or not speak TLS there: its log says which"}
 	case tlsclient.PeerRefusedUs("certificate_required"), tlsclient.PeerRefusedUs("handshake_failure"):
 		if len(list(c, "cert")) > 0 {
 			return []string{"the server accepts certificates of other authorities than the one that issued ours"}

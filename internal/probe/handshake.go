@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"tcps/internal/reason"
 	"tcps/internal/wire"
 )
 
@@ -68,8 +69,11 @@ func (p *Prober) Handshake(ctx context.Context, h Handshake) *Outcome {
 	o.Remote = raw.RemoteAddr()
 	conn := tls.Client(raw, p.config(h, o))
 	if o.Err = conn.HandshakeContext(limited); o.Err != nil {
-		if limited.Err() != nil {
+		switch {
+		case limited.Err() != nil:
 			o.Err = limited.Err()
+		case conn.ConnectionState().Version == 0:
+			o.Err = reason.BeforeHello(o.Err)
 		}
 		return o
 	}

@@ -2,11 +2,14 @@ package starttls
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 
 	"tcps/internal/reason"
+	"tcps/internal/wire"
 )
 
 // A Client is the dialling side of a dialogue.
@@ -37,8 +40,11 @@ func (c *Client) Request(rw io.ReadWriter) (greeting []byte, err error) {
 	if err == nil && len(a.unread) > 0 {
 		return nil, c.Injected(a.unread)
 	}
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	switch errno, _ := errors.AsType[syscall.Errno](err); {
+	case err == io.EOF, err == io.ErrUnexpectedEOF:
 		err = fmt.Errorf("the server has ended the connection without agreeing to TLS: %w", io.ErrUnexpectedEOF)
+	case wire.IsReset(err): // the same, of a server that has not read what we said
+		err = fmt.Errorf("the server has ended the connection without agreeing to TLS: %w", errno)
 	}
 	return greeting, wrap(c.Protocol, err)
 }
