@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 
-.PHONY: help run build test format vet lint test-go test-services certs bench fuzz clean
+.PHONY: help run build test format vet lint test-go test-services certs bench slow-peers fuzz clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ certs: build ## an authority, a server's and a client's certificate under certs/
 
 bench: ## benchmarks of the packages
 	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+slow-peers: build ## what 2,000 slow connections cost an ordinary client's handshake
+	@$(GO) run ./scripts/trials slow-peers
 
 fuzz: ## every fuzz target, each for FUZZTIME (20s)
 	@./scripts/fuzz $(FUZZTIME)
