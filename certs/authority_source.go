@@ -20,10 +20,16 @@ type AuthoritySource struct {
 	renewal   sync.Mutex // held while a certificate is issued
 }
 
-// timed is a certificate and when to replace it.
+// timed is a certificate and when to replace it: by the clock on the wall, as whoever verifies it does, for the other one
+// stands still while a machine sleeps.
 type timed struct {
 	certificate *tls.Certificate
 	renew       time.Time
+}
+
+// isDue is true before its time too: a clock was ahead that is not any more.
+func (t *timed) isDue(now time.Time) bool {
+	return !now.Before(t.renew) || now.Before(t.certificate.Leaf.NotBefore)
 }
 
 // Source issues a certificate for names and returns a source that keeps it fresh. life zero means 7 days.
@@ -43,10 +49,10 @@ func (a *Authority) Source(names []string, life time.Duration) (*AuthoritySource
 func (s *AuthoritySource) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	current := s.current.Load()
 	now := time.Now()
-	if now.Before(current.renew) {
+	if !current.isDue(now) {
 		return current.certificate, nil
 	}
-	valid := now.Before(current.certificate.Leaf.NotAfter)
+	valid := now.Before(current.certificate.Leaf.NotAfter) // one before its time may be good by the clocks of others
 	if valid {
 		if !s.renewal.TryLock() {
 			return current.certificate, nil
@@ -70,8 +76,7 @@ func (s *AuthoritySource) issue() error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	life := issued.Certificate.Leaf.NotAfter.Sub(now)
-	s.current.Store(&timed{&issued.Certificate, now.Add(life * 2 / 3)})
+	end := issued.Certificate.Leaf.NotAfter
+	s.current.Store(&timed{&issued.Certificate, end.Add(-time.Until(end) / 3)})
 	return nil
 }

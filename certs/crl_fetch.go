@@ -23,6 +23,7 @@ const (
 	fetchAtMost  = time.Hour
 	failureWait  = 10 * time.Second
 	failureMost  = 10 * time.Minute
+	fetchLook    = time.Minute // whether one is due: a machine may have slept, or its clock been set
 )
 
 // CRLFetcherOptions says which revocation lists to fetch.
@@ -55,7 +56,7 @@ type crlSource struct {
 	shown string // without a password
 	file  string // empty: it is not kept on disk
 
-	due      time.Time // the next attempt; this and what follows belongs to Fetch and Run
+	due      time.Time // the next attempt, by the clock on the wall; this and what follows belongs to Fetch and Run
 	failures int       // in a row
 	etag     string    // of what was taken last (RFC 9110, 8.8.3); its date would not tell two lists of one second apart
 	digest   [sha256.Size]byte
@@ -138,12 +139,15 @@ func (f *CRLFetcher) Run(ctx context.Context, report func(CRLFetch)) {
 	}
 	for {
 		next := slices.MinFunc(f.sources, func(a, b *crlSource) int { return a.due.Compare(b.due) })
-		timer := time.NewTimer(time.Until(next.due))
+		timer := time.NewTimer(min(time.Until(next.due), fetchLook))
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
 			return
+		}
+		if !next.isDue(time.Now()) {
+			continue
 		}
 		done := f.attempt(ctx, next)
 		if ctx.Err() != nil {
@@ -162,7 +166,7 @@ func (f *CRLFetcher) attempt(ctx context.Context, s *crlSource) CRLFetch {
 		err = fmt.Errorf("fetch revocation list %q: %w", s.shown, err)
 	}
 	wait := s.wait(time.Now())
-	s.due = time.Now().Add(wait)
+	s.due = time.Now().Add(wait).Round(0) // lists expire by the clock on the wall
 	return CRLFetch{s.shown, changed, err, wait}
 }
 
@@ -175,6 +179,11 @@ func (s *crlSource) wait(now time.Time) time.Duration {
 		wait = min(max(s.newest.nextUpdate.Sub(now)/2, fetchAtLeast), fetchAtMost)
 	}
 	return wait - rand.N(wait/10)
+}
+
+// isDue is true also where it would be longer than any wait: the clock was set back.
+func (s *crlSource) isDue(now time.Time) bool {
+	return !now.Before(s.due) || s.due.Sub(now) > fetchAtMost
 }
 
 // update fetches, checks, takes and keeps a list. Its error may come with a new list: one that has expired, or that

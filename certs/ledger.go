@@ -16,8 +16,9 @@ import (
 )
 
 // The ledger in an authority's folder: a file for each certificate that it issued, and one for each that it took back.
-// A file appears whole or not at all, and nobody changes it, so that processes that write at once lose nothing. Both
-// are removed keptExpired after the end of the certificate.
+// A file appears whole or not at all, and nobody changes it, so that processes that write at once lose nothing. What was
+// issued is removed keptExpired after the end of the certificate. What was taken back stays: a clock that was ahead for
+// an hour must not make good again what is revoked.
 const (
 	issuedFolder  = "issued"
 	revokedFolder = "revoked"
@@ -214,19 +215,18 @@ func (l *Ledger) pruneDaily(now time.Time) error {
 
 // prune removes what nobody asks for any more. A record that is damaged stays, for a person to look at.
 func (l *Ledger) prune(now time.Time) error {
-	for _, folder := range []string{issuedFolder, revokedFolder} {
-		files, err := os.ReadDir(filepath.Join(l.dir, folder))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("read %q: %w", filepath.Join(l.dir, folder), bareCause(err))
+	folder := filepath.Join(l.dir, issuedFolder)
+	files, err := os.ReadDir(folder)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read %q: %w", folder, bareCause(err))
+	}
+	for _, f := range files {
+		e, err := readLedgerFile(filepath.Join(folder, f.Name()))
+		if err != nil || now.Sub(e.certificate.NotAfter) < keptExpired {
+			continue
 		}
-		for _, f := range files {
-			e, err := readLedgerFile(filepath.Join(l.dir, folder, f.Name()))
-			if err != nil || now.Sub(e.certificate.NotAfter) < keptExpired {
-				continue
-			}
-			if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("remove record %q: %w", e.path, bareCause(err))
-			}
+		if err := os.Remove(e.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove record %q: %w", e.path, bareCause(err))
 		}
 	}
 	return nil

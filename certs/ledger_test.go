@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tcps/certs"
@@ -128,30 +129,26 @@ func TestAuthorityThatCannotRecordIssuesNothing(t *testing.T) {
 }
 
 func TestLedgerForgetsLongAfterTheEnd(t *testing.T) {
-	a, dir := createAuthority(t, certs.AuthorityOptions{})
-	pair := readPair(t, dir, "root")
-	for name, ago := range map[string]time.Duration{"old": 31 * 24 * time.Hour, "ended": time.Hour} {
-		c := sign(t, a.Root(), pair, func(c *x509.Certificate) {
-			c.Subject.CommonName, c.NotBefore, c.NotAfter = name, time.Now().Add(-90*24*time.Hour), time.Now().Add(-ago)
-		}).cert
-		revoke(t, dir, c)
-	}
-	again, err := certs.OpenAuthority(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server(t, again, "new.test")
-	records, err := openLedger(t, dir).Issued()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, r := range records {
-		names = append(names, r.Certificate.Subject.CommonName)
-	}
-	if fmt.Sprint(names) != "[ended new.test]" {
-		t.Errorf("on record: %v, want ended and new.test", names)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		a, dir := createAuthority(t, certs.AuthorityOptions{})
+		issue(t, a, certs.Request{Names: []string{"old.test"}, For: time.Hour})
+		revoke(t, dir, issue(t, a, certs.Request{Names: []string{"revoked.test"}, For: time.Hour}).Certificate.Leaf)
+		time.Sleep(31 * 24 * time.Hour)
+		issue(t, a, certs.Request{Names: []string{"ended.test"}, For: time.Hour})
+		time.Sleep(24 * time.Hour)
+		server(t, a, "new.test")
+		records, err := openLedger(t, dir).Issued()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, r := range records {
+			names = append(names, r.Certificate.Subject.CommonName)
+		}
+		if fmt.Sprint(names) != "[revoked.test ended.test new.test]" { // what is revoked stays
+			t.Errorf("on record: %v, want revoked, ended and new", names)
+		}
+	})
 }
 
 func TestNumbersOfListsRise(t *testing.T) {

@@ -70,8 +70,8 @@ func (m *Manager) attempt(ctx context.Context, name string) error {
 		moved, err := checkAccounts(ctx, m.Storage, m.magic.Issuers[0].IssuerKey())
 		m.sayMoved(ctx, moved, err)
 	}
-	if _, ok := m.current(name); ok {
-		err = m.magic.RenewCertSync(ctx, name, false)
+	if c, ok := m.current(name); ok {
+		err = m.magic.RenewCertSync(ctx, name, m.early(c))
 	} else {
 		err = m.magic.ObtainCertSync(ctx, name)
 	}
@@ -83,6 +83,12 @@ func (m *Manager) attempt(ctx context.Context, name string) error {
 	}
 	m.gate.done(ctx, name, err)
 	return err
+}
+
+// early is whether a certificate of our own begins in the future: a clock was ahead when it was issued. certmagic looks at
+// its end only. An ACME authority's clock is right, so there it is ours that is wrong.
+func (m *Manager) early(c certmagic.Certificate) bool {
+	return !m.patient && time.Now().Before(c.Leaf.NotBefore)
 }
 
 // event hears from certmagic that a certificate was obtained or renewed, and is in the storage.
@@ -137,13 +143,14 @@ func (m *Manager) loop(ctx context.Context) {
 	}
 }
 
-// tend starts an attempt for a name that has no certificate, or that the gate held back, when it is time for one.
+// tend starts an attempt for a name that has no certificate, or one that is not valid yet, or that the gate held back, when
+// it is time for one.
 func (m *Manager) tend(ctx context.Context, name string) {
-	_, have := m.current(name)
-	held := m.gate.held(name)
+	c, have := m.current(name)
+	wanted := !have || m.gate.held(name) || m.early(c)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.busy[name] || have && !held || !m.gate.ready(name) {
+	if m.busy[name] || !wanted || !m.gate.ready(name) {
 		return
 	}
 	m.busy[name] = true

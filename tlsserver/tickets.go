@@ -20,7 +20,9 @@ const (
 // ticketKeys are the keys of session tickets. They change in the handshake that
 // finds the newest too old: no goroutine waits for that.
 type ticketKeys struct {
-	renewAt atomic.Int64 // Unix nanoseconds
+	// The keys of now are those from asOf until renewAt, in Unix nanoseconds: a
+	// clock that was ahead may be set right.
+	asOf, renewAt atomic.Int64
 
 	mu   sync.Mutex
 	keys ticketKeyList // guarded by mu
@@ -29,7 +31,10 @@ type ticketKeys struct {
 
 // renewTickets gives all names of t the keys of now when they have changed.
 func (s *Server) renewTickets(t *trust) {
-	if !s.SessionTicketsDisabled && time.Now().UnixNano() >= s.tickets.renewAt.Load() {
+	if s.SessionTicketsDisabled {
+		return
+	}
+	if now := time.Now().UnixNano(); now >= s.tickets.renewAt.Load() || now < s.tickets.asOf.Load() {
 		s.syncTickets()
 		s.tickets.install(t.configs()...)
 	}
@@ -45,7 +50,8 @@ func (k *ticketKeys) install(configs ...*tls.Config) {
 	if sync := k.kept.syncAt; !sync.IsZero() && sync.Before(next) {
 		next = sync
 	}
-	k.renewAt.Store(next.UnixNano())
+	k.asOf.Store(now.UnixNano())
+	k.renewAt.Store(now.Add(next.Sub(now)).UnixNano()) // by the clock of now, whichever next is by
 	keys := k.keys.inOrder(now)
 	for _, config := range configs {
 		config.SetSessionTicketKeys(keys)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 
 	"github.com/urfave/cli/v2"
 
@@ -32,6 +33,7 @@ type addressBook struct {
 	fixed       tlsserver.AddressRules // of the flags
 	allow, deny []string               // files
 	watcher     *certs.Watcher         // nil: there are no files
+	again       again
 }
 
 // addressBookOf reads the flags, and the files for the first time.
@@ -107,6 +109,7 @@ func (b *addressBook) reload(why string) {
 	ended, err := b.load()
 	if err != nil {
 		b.log.Error("reload refused, the rules for addresses stay as they are", "cause", why, "err", err)
+		b.again.after(err)
 		return
 	}
 	b.log.Info("rules for addresses reloaded", "cause", why, "ended", ended)
@@ -117,6 +120,9 @@ func (b *addressBook) watch(ctx context.Context) {
 	if b.watcher == nil {
 		return
 	}
+	var retrying sync.WaitGroup
+	defer retrying.Wait()
+	retrying.Go(func() { b.again.run(ctx, func() { b.reload("trying again") }) })
 	if err := b.watcher.Run(ctx, func() { b.reload("a file has changed") }); err != nil {
 		b.log.Warn("files are not watched, send SIGHUP after a change", "err", err)
 	}

@@ -22,7 +22,7 @@ const listUsage = `tcps certs list [--json]
 Lists what was issued, by the local authority and by ACME authorities: names,
 serial number, kind, by whom, until when, when it is renewed by itself, and
 whether it was revoked. What ends first comes first. A certificate stays on the
-list for 30 days after its end.`
+list for 30 days after its end, for good if it was revoked.`
 
 func (p *program) certsListCommand() *cli.Command {
 	return &cli.Command{

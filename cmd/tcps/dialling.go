@@ -30,6 +30,8 @@ type dialling struct {
 	passphraseFile string                // watched with the keys that it opens
 	watcher        *certs.Watcher        // nil: there are no files
 
+	again again
+
 	mu    sync.Mutex
 	files *certs.Files // guarded by mu; nil: we have no certificate
 }
@@ -146,6 +148,7 @@ func (d *dialling) warn(warnings []string) {
 func (d *dialling) reload(why string) {
 	if err := d.load(); err != nil {
 		d.log.Error("reload refused, targets are dialled as before", "cause", why, "err", err)
+		d.again.after(err)
 		return
 	}
 	attrs := []any{"cause", why}
@@ -169,6 +172,7 @@ func (d *dialling) leaves() []*x509.Certificate {
 func (d *dialling) watch(ctx context.Context) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
+	watching.Go(func() { d.again.run(ctx, func() { d.reload("trying again") }) })
 	watching.Go(func() {
 		every(ctx, time.Hour, func() {
 			for i, leaf := range d.leaves() {

@@ -26,6 +26,8 @@ import (
 //	waitfor NAME REGEXP [VARIABLE…]     waits until its output matches, sets variables to the groups
 //	signal NAME INT|TERM|HUP|KILL       sends it a signal
 //	interrupt NAME                      sends it SIGINT until it ends: two that come at once are one
+//	rlimit NAME nofile|fsize|nproc NUMBER|max
+//	                                    sets a limit of a process that runs (Linux); of nofile, how many more it may open
 //	expectexit NAME CODE                waits for its end; stdout and stderr are its then
 //	peer NAME STEP…                     a server of the test's own on 127.0.0.1; $NAME is its port
 //	caller NAME PORT STEP…              a client of the test's own; the steps are in peer_test.go
@@ -80,7 +82,7 @@ func runScripts(t *testing.T, folder string) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": cmdExits, "fails": cmdFails,
 			"start": cmdStart, "terminal": cmdTerminal, "send": cmdSend, "closein": cmdCloseIn, "waitfor": cmdWaitFor,
-			"signal": cmdSignal, "interrupt": cmdInterrupt, "expectexit": cmdExpectExit,
+			"signal": cmdSignal, "interrupt": cmdInterrupt, "rlimit": cmdRlimit, "expectexit": cmdExpectExit,
 			"web": cmdWeb, "closeweb": cmdCloseWeb,
 			"peer": cmdPeer, "caller": cmdCaller, "closedport": cmdClosedPort,
 			"freeport": cmdFreePort, "challdns": cmdChallDNS, "pebble": cmdPebble, "rfc2136": cmdRFC2136,

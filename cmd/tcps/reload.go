@@ -18,6 +18,7 @@ type reloader struct {
 	server *tlsserver.Server
 	log    *slog.Logger
 	prover *prover
+	again  again
 
 	mu     sync.Mutex
 	files  *certs.Files // nil: source is something else; guarded by mu
@@ -63,6 +64,7 @@ func (r *reloader) reload(why string) {
 	}
 	if err := r.apply(trust); err != nil {
 		r.log.Error("reload refused, the old certificates go on serving", "cause", why, "err", err)
+		r.again.after(err)
 		r.heedRevoked()
 		return
 	}
@@ -82,6 +84,7 @@ func (r *reloader) reload(why string) {
 // be good.
 func (r *reloader) refuse(why string, err error) {
 	r.log.Error("reload refused, the old certificates go on serving", "cause", why, "err", err)
+	r.again.after(err)
 	r.reloadListsLocked(why)
 }
 
@@ -173,6 +176,7 @@ func (r *reloader) watch(ctx context.Context, watcher *certs.Watcher) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() { r.watchLists(ctx) })
+	watching.Go(func() { r.again.run(ctx, func() { r.reload("trying again") }) })
 	watching.Go(func() {
 		r.proveNow(ctx)
 		r.warnHourly(ctx)

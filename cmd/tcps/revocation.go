@@ -173,6 +173,7 @@ func (r *reloader) reloadListsLocked(why string) {
 	trust := *r.trust
 	if err := r.apply(&trust); err != nil {
 		r.log.Error("reload refused, the old revocation lists go on counting", "cause", why, "err", err)
+		r.again.after(err)
 		r.heedRevoked()
 		return
 	}

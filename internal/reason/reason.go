@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"tcps/internal/wire"
@@ -47,6 +48,10 @@ const (
 	Shutdown          Reason = "shutdown"            // we ended it: Close, or the deadline of a drain
 	Failed            Reason = "failed"              // an error of the service itself, or one that no other word names
 )
+
+// Descriptors is an end because this process, or this machine, has no descriptor
+// left: nothing that a peer could have done otherwise.
+const Descriptors Reason = "limit:descriptors"
 
 // Policy is a refusal by a rule: its flag and value.
 func Policy(rule string) Reason { return Reason("policy:" + rule) }
@@ -122,6 +127,8 @@ func Of(err error, waiting string) Reason {
 		return Timeout(waiting)
 	case wire.IsReset(err):
 		return Reset
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return Descriptors
 	case errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
 		return Shutdown
 	}

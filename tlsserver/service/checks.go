@@ -41,9 +41,11 @@ func (t *Targets) checkEach(ctx context.Context, member int) {
 		if ctx.Err() != nil {
 			return
 		}
-		out, was := t.pool.checked(member, err == nil)
-		t.tellFailed(member, out, err)
-		t.tellBack(member, was)
+		if !isShortage(err) { // which says nothing of the target
+			out, was := t.pool.checked(member, err == nil)
+			t.tellFailed(member, out, err)
+			t.tellBack(member, was)
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -2,10 +2,12 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"tcps/internal/reason"
@@ -89,7 +91,7 @@ func (e *Exec) ServeConn(ctx context.Context, c *tlsserver.Conn) error {
 	defer e.leave()
 	p, err := e.start(c)
 	if err != nil {
-		return tlsserver.WithReason(tlsserver.ReasonFailed, err)
+		return tlsserver.WithReason(whyNotStarted(err), err)
 	}
 	e.add(p)
 	defer e.remove(p)
@@ -141,4 +143,16 @@ func (e *Exec) remove(p *process) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.running, p)
+}
+
+// whyNotStarted is failed where it is the program's fault; that the system gives
+// no more processes is not.
+func whyNotStarted(err error) tlsserver.Reason {
+	if errors.Is(err, syscall.EAGAIN) {
+		return reason.Limit("processes")
+	}
+	if why := reason.Of(err, ""); why == reason.Descriptors {
+		return why
+	}
+	return tlsserver.ReasonFailed
 }

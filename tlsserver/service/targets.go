@@ -129,11 +129,20 @@ func (t *Targets) dial(ctx context.Context, preamble []byte) (c *tlsclient.Conn,
 		case ctx.Err() != nil: // it is ours that has ended
 			t.pool.abandoned(a)
 			return nil, nil, context.Cause(ctx)
+		case isShortage(err): // and so with every other target
+			t.pool.abandoned(a)
+			return nil, nil, tlsserver.WithReason(reason.Descriptors, err)
 		}
 		t.tellFailed(a.member, t.pool.failed(a), err)
 		failed.members, failed.errs = append(failed.members, a.member), append(failed.errs, err)
 	}
 	return nil, nil, unreached(&failed)
+}
+
+// isShortage is whether we could not dial, whatever the target is like.
+func isShortage(err error) bool {
+	failed, ok := errors.AsType[*tlsclient.Error](err)
+	return ok && failed.Reason == reason.Descriptors
 }
 
 // always is a preamble that does not depend on the connection.
