@@ -3,8 +3,10 @@
 package tlsserver
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/user"
 	"runtime"
@@ -25,6 +27,26 @@ func restrict(rc syscall.RawConn, mode fs.FileMode) error {
 		return ctrlErr
 	}
 	return err
+}
+
+// accepts refuses a socket that is no listener: systemd hands over connections
+// too (Accept=yes).
+func accepts(l net.Listener) error {
+	rc, err := l.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	listening := 0
+	ctrlErr := rc.Control(func(fd uintptr) {
+		listening, err = syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ACCEPTCONN)
+	})
+	if err := errors.Join(ctrlErr, err); err != nil {
+		return err
+	}
+	if listening == 0 {
+		return errors.New("it is a connection, and no listener")
+	}
+	return nil
 }
 
 // chown gives a file the owner of an endpoint.

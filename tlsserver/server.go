@@ -410,7 +410,7 @@ func (s *Server) removeListener(l *net.Listener) {
 // since: nobody else would serve that client. When as many are open as may be,
 // whoever has waited longest for its hello gives way; full: nobody does.
 func (s *Server) addConn(c *Conn) (added, full bool) {
-	if s.countConns() >= s.Limits.maxConns() && !s.slots.evictOldest(limitConns) {
+	if s.OpenConns() >= s.Limits.maxConns() && !s.slots.evictOldest(limitConns) {
 		return false, true
 	}
 	s.mu.Lock()
@@ -425,7 +425,9 @@ func (s *Server) addConn(c *Conn) (added, full bool) {
 	return true, false
 }
 
-func (s *Server) countConns() int {
+// OpenConns counts the connections that have not ended yet, whatever they have
+// come to.
+func (s *Server) OpenConns() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.conns)

@@ -43,16 +43,35 @@ func takeOver(l net.Listener, e endpoint.Endpoint) (net.Listener, error) {
 	return net.FileListener(file)
 }
 
+// Adopt makes a listener of a socket that another process has opened: the one
+// before this one, or systemd. The file is the caller's to close. Closing the
+// listener leaves the file of a Unix socket alone, which Settle changes. Not on
+// Windows.
+func Adopt(file *os.File) (net.Listener, error) {
+	l, err := net.FileListener(file)
+	if err != nil {
+		return nil, fmt.Errorf("adopt the socket %s: %w", file.Name(), bare(err))
+	}
+	if err := accepts(l); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("adopt the socket %s: %w", file.Name(), err)
+	}
+	return l, nil
+}
+
 // Settle ends what TakeOver has begun: the first listener no longer removes the
 // file of a Unix socket when it is closed, the second does, and the file gets
-// the mode and the owner of the endpoint. The error is about those.
+// the mode and the owner of the endpoint. The error is about those. The first is
+// nil where another process has it.
 func Settle(first, second net.Listener, s string) error {
-	before, ok := first.(*net.UnixListener)
+	after, ok := second.(*net.UnixListener)
 	if !ok {
 		return nil
 	}
-	before.SetUnlinkOnClose(false)
-	second.(*net.UnixListener).SetUnlinkOnClose(true)
+	if before, ok := first.(*net.UnixListener); ok {
+		before.SetUnlinkOnClose(false)
+	}
+	after.SetUnlinkOnClose(true)
 	e, err := endpoint.Parse(s)
 	if err != nil {
 		return err

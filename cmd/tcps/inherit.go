@@ -36,9 +36,9 @@ func inherit(gone []*unit, anew listenFunc) *inheritance {
 }
 
 // inherited is what a socket is known by. A port that the system chooses is one
-// service's own.
+// service's own. The unit is nil for a socket of the process itself.
 func inherited(u *unit, e endpoint.Endpoint) string {
-	if !e.IsUnix() && e.Port == "0" {
+	if u != nil && !e.IsUnix() && e.Port == "0" {
 		return socketOf(e) + " of " + u.called
 	}
 	return socketOf(e)

@@ -76,13 +76,14 @@ func (p *program) runCommand() *cli.Command {
 	}
 }
 
-func (p *program) runFile(c *cli.Context) error {
+func (p *program) runFile(c *cli.Context) (err error) {
 	path, err := fileArgument(c)
 	if err != nil {
 		return err
 	}
 	supervisor := newSupervisor()
 	defer supervisor.release()
+	defer func() { supervisor.tellElder(err) }()
 	file := &servicesFile{program: p, path: path, over: c}
 	units, err := file.read(nil)
 	if err != nil {
@@ -97,7 +98,9 @@ func (p *program) runFile(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	supervisor.process = processOf(settings, log)
+	if supervisor.process, err = processOf(settings, log); err != nil {
+		return err
+	}
 	return supervisor.run(c.Context, units)
 }
 

@@ -139,14 +139,17 @@ type serving struct {
 
 // runServer serves until a signal ends it; configure reads what one command
 // has beside the others: the endpoints and the handler.
-func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *serving) error) error {
+func (p *program) runServer(c *cli.Context, configure func(*cli.Context, *serving) error) (err error) {
 	supervisor := newSupervisor() // before the files are read: a SIGHUP may come as soon as the process is there
 	defer supervisor.release()
+	defer func() { supervisor.tellElder(err) }()
 	u, err := p.newUnit(c, "", nil, configure)
 	if err != nil {
 		return err
 	}
-	supervisor.process = processOf(c, u.log)
+	if supervisor.process, err = processOf(c, u.log); err != nil {
+		return err
+	}
 	return supervisor.run(c.Context, []*unit{u})
 }
 

@@ -12,10 +12,13 @@ import (
 
 // A supervisor runs the services of a process until a signal ends it. The first
 // SIGINT or SIGTERM drains them, the second ends them at once; SIGHUP reads
-// their files anew, and the file that says which they are.
+// their files anew, and the file that says which they are; SIGUSR2 starts a
+// process that takes its place.
 type supervisor struct {
 	process          *process
 	signals, hangups chan os.Signal
+	upgrades         chan os.Signal
+	replaced         chan struct{} // closed when another process serves
 	broken           chan error    // hears of a listener that breaks
 	atOnce           chan struct{} // closed when everything is to end at once
 
@@ -29,17 +32,24 @@ type supervisor struct {
 	ending  bool    // the process ends; guarded by mu
 }
 
-// newSupervisor heeds SIGHUP from now on.
+// newSupervisor heeds SIGHUP and SIGUSR2 from now on.
 func newSupervisor() *supervisor {
-	s := &supervisor{signals: make(chan os.Signal, 2), hangups: make(chan os.Signal, 1), broken: make(chan error), atOnce: make(chan struct{})}
+	s := &supervisor{
+		signals: make(chan os.Signal, 2), hangups: make(chan os.Signal, 1), upgrades: make(chan os.Signal, 1),
+		replaced: make(chan struct{}), broken: make(chan error), atOnce: make(chan struct{}),
+	}
 	notifyHangup(s.hangups)
+	notifyUpgrade(s.upgrades)
 	// Whoever reads the log may go away. (Ignoring it would be inherited by the
 	// programs of exec.)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return s
 }
 
-func (s *supervisor) release() { signal.Stop(s.hangups) }
+func (s *supervisor) release() {
+	signal.Stop(s.hangups)
+	signal.Stop(s.upgrades)
+}
 
 // run serves the units until a signal has ended all of them.
 func (s *supervisor) run(ctx context.Context, units []*unit) error {
@@ -64,7 +74,7 @@ func (s *supervisor) run(ctx context.Context, units []*unit) error {
 	hung := make(chan struct{})
 	go func() {
 		defer close(hung)
-		s.heedHangups(ctx)
+		s.heed(ctx)
 	}()
 	err := s.wait(ctx)
 	cancel()
@@ -95,50 +105,75 @@ func (s *supervisor) begin(ctx context.Context, units []*unit) {
 	}
 }
 
-// wait ends everything: by a signal, or because a listener is broken.
+// wait ends everything: by a signal, because a listener is broken, or because
+// another process has taken over.
 func (s *supervisor) wait(ctx context.Context) error {
+	ends := func(u *unit) farewell { return u.ends("another signal ends at once", s.atOnce) }
 	select {
 	case err := <-s.broken:
 		close(s.atOnce)
-		s.end()
+		s.end(ends)
 		return failure(err)
 	case <-ctx.Done():
 		close(s.atOnce)
-		s.end()
+		s.end(ends)
 		return failure(ctx.Err())
 	case <-s.signals:
+		go s.hear(s.atOnce)
+	case <-s.replaced:
+		hurry := make(chan struct{})
+		ends = func(*unit) farewell { return s.process.replacedBy(hurry, s.atOnce) }
+		go s.hear(hurry, s.atOnce)
 	}
-	go func() {
-		<-s.signals
-		close(s.atOnce)
-	}()
-	if s.end() {
+	if s.end(ends) {
 		return exitStatus(exitFailed)
 	}
 	return nil
 }
 
-// end ends all units, and reports whether connections had to be cut.
-func (s *supervisor) end() (cut bool) {
+// hear closes one after the other, at a signal each.
+func (s *supervisor) hear(then ...chan struct{}) {
+	for _, c := range then {
+		<-s.signals
+		close(c)
+	}
+}
+
+// end ends all units, each with its farewell, and reports whether connections
+// had to be cut.
+func (s *supervisor) end(farewellOf func(*unit) farewell) (cut bool) {
 	s.mu.Lock()
 	s.ending = true
 	units := slices.Concat(s.units, s.leaving)
 	s.mu.Unlock()
-	s.process.ending()
+	s.process.ending(s.isReplaced())
 	var finishing sync.WaitGroup
 	for _, u := range units {
-		finishing.Go(func() { u.finish("another signal ends at once", s.atOnce) })
+		finishing.Go(func() { u.finish(farewellOf(u)) })
 	}
 	finishing.Wait()
 	return slices.ContainsFunc(units, func(u *unit) bool { return u.cut })
 }
 
-// heedHangups reads everything anew when somebody asks for it, until ctx ends.
-func (s *supervisor) heedHangups(ctx context.Context) {
+func (s *supervisor) isReplaced() bool {
+	select {
+	case <-s.replaced:
+		return true
+	default:
+		return false
+	}
+}
+
+// heed reads everything anew when somebody asks for it, or has another process
+// take over, until ctx ends: one after the other, since each needs to know which
+// units there are.
+func (s *supervisor) heed(ctx context.Context) {
 	for {
 		select {
 		case <-s.hangups:
 			s.reload(ctx)
+		case <-s.upgrades:
+			s.upgrade()
 		case <-ctx.Done():
 			return
 		}
@@ -204,7 +239,7 @@ func (s *supervisor) replace(ctx context.Context, running, next []*unit) error {
 	s.units, s.leaving = next, append(s.leaving, gone...)
 	s.mu.Unlock()
 	for _, u := range gone {
-		go u.finish("the file no longer has the service as it was", s.atOnce)
+		go u.finish(u.ends("the file no longer has the service as it was", s.atOnce))
 	}
 	for _, u := range come {
 		u.announce()

@@ -142,12 +142,11 @@ func (u *unit) reload(why string) {
 	u.addresses.reload(why)
 }
 
-// finish lets connections end within the unit's time, and ends what is left; at
-// once when atOnce is closed. It returns when the unit has ended, to all who
-// call it.
-func (u *unit) finish(why string, atOnce <-chan struct{}) {
+// finish lets connections end in their time, and ends what is left. It returns
+// when the unit has ended, to all who call it.
+func (u *unit) finish(f farewell) {
 	u.drained.Do(func() {
-		u.cut = u.shutdown(why, atOnce)
+		u.cut = u.shutdown(f)
 		u.close()
 		close(u.ended)
 	})
