@@ -9,8 +9,15 @@ import (
 // A Reason is the one word for how a connection ended or why it was refused,
 // in some cases with a detail after a colon: done, truncated, reset,
 // timeout:handshake, policy:allow-cn … The same words are in logs, events and
-// the exit codes of the command. Kind leaves the detail out.
+// the exit codes of the command. Kind leaves the detail out; Label leaves it out
+// where there may be any number of them, and so is fit for metrics: see
+// ReasonLabels. docs/reasons.md says what each means.
 type Reason = reason.Reason
+
+// ReasonLabels are all that Label returns for the reasons of this package and of
+// its services, in alphabetical order; a Handler may add words by WithReason. The
+// half that begins with "target:", for tunnels, is there only if targets is set.
+func ReasonLabels(targets bool) []string { return reason.Labels(targets) }
 
 // The reasons without a detail. Others are policy:RULE, limit:WHICH,
 // timeout:WHICH, peer-refused-us:ALERT and, in a tunnel, target:REASON.
