@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 )
 
 // Listener gives other servers (net/http, gRPC) connections that have come
@@ -71,7 +72,7 @@ func (s *Server) prepare(h *handOver, c *Conn) {
 		err = errPlainCancel
 		return
 	}
-	s.observe(Established{Conn: c})
+	s.observe(Established{Conn: c, Duration: time.Since(c.opened)})
 	c.handedOut.Store(true)
 	select {
 	case h.ready <- c:

@@ -35,7 +35,10 @@ type Opened struct{ Conn *Conn }
 
 // Established says that the handshake has ended well (on a plain listener:
 // that there is none), and that the Handler is called next.
-type Established struct{ Conn *Conn }
+type Established struct {
+	Conn     *Conn
+	Duration time.Duration // since it was accepted
+}
 
 // Ended says that a connection is closed. Each Opened is followed by one.
 type Ended struct {

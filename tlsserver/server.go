@@ -291,7 +291,7 @@ func (s *Server) serveConn(ctx context.Context, c *Conn) {
 	if err = s.handshake(c); err != nil {
 		return
 	}
-	s.observe(Established{Conn: c})
+	s.observe(Established{Conn: c, Duration: time.Since(c.opened)})
 	err = errGoexit
 	err = s.Handler.ServeConn(connContext{ctx, c}, c)
 }

@@ -52,8 +52,9 @@ type Broadcast struct {
 	// "* you may read only". Empty: everybody may.
 	MayWrite []tlsserver.Rule
 
-	own   MemoryRoom
-	names namer
+	own    MemoryRoom
+	names  namer
+	counts roomCounts
 }
 
 // flushTime bounds how long a member that leaves has to take what it was sent.
@@ -64,6 +65,7 @@ var readOnlyNotice = []byte("* you may read only\n")
 // ServeConn is the stay of one member.
 func (b *Broadcast) ServeConn(_ context.Context, c *tlsserver.Conn) error {
 	m := newMember(b.names.name(c, b.NameFrom), cmp.Or(max(b.QueueBytes, 0), 1<<20), b.Slow, c.Reset)
+	m.counts = &b.counts
 	c.Annotate(slog.String("name", m.name))
 	delivered := make(chan error, 1)
 	go func() { delivered <- deliverTo(c, m) }()
@@ -102,7 +104,12 @@ func (b *Broadcast) attend(c *tlsserver.Conn, m *Member) error {
 		return err
 	}
 	defer leave()
-	say := func(text []byte) { room.Say(m, text) }
+	b.counts.members.Add(1)
+	defer b.counts.members.Add(-1)
+	say := func(text []byte) {
+		b.counts.said.Add(1)
+		room.Say(m, text)
+	}
 	if !b.mayWrite(c.Identity()) {
 		tell := sync.OnceFunc(func() { m.Send(readOnlyNotice) })
 		say = func([]byte) { tell() }

@@ -60,6 +60,7 @@ type Exec struct {
 	entered int                   // connections that have a process, or are about to; guarded by mu
 	running map[*process]struct{} // guarded by mu
 	killed  bool                  // guarded by mu
+	started int64                 // programs, ever; guarded by mu
 }
 
 // maxThreads keeps away from the number of threads at which Go ends a program
@@ -133,6 +134,7 @@ func (e *Exec) add(p *process) {
 		e.running = make(map[*process]struct{})
 	}
 	e.running[p] = struct{}{}
+	e.started++
 	if e.killed {
 		p.kill()
 	}

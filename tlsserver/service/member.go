@@ -40,6 +40,8 @@ type Member struct {
 	slow  SlowPolicy
 	end   func() error // ends the connection at once
 
+	counts *roomCounts // of all members
+
 	full atomic.Bool // the queue is; set with mu held, so that Wait can look without
 
 	mu       sync.Mutex
@@ -59,7 +61,7 @@ type Member struct {
 }
 
 func newMember(name string, limit int, slow SlowPolicy, end func() error) *Member {
-	m := &Member{name: name, limit: limit, slow: slow, end: end}
+	m := &Member{name: name, limit: limit, slow: slow, end: end, counts: new(roomCounts)}
 	m.ready.L = &m.mu
 	return m
 }
@@ -98,6 +100,7 @@ func (m *Member) put(message []byte) {
 	case m.dropping:
 		m.missed++
 		m.missing++
+		m.counts.missed.Add(1)
 	default:
 		m.push(message)
 		if m.size >= m.limit && !m.full.Load() {
@@ -150,6 +153,7 @@ func (m *Member) expire() {
 		m.release()
 	default:
 		m.err = errSlow
+		m.counts.cut.Add(1)
 		m.discard()
 		defer m.end() // once mu is free
 	}
@@ -225,6 +229,7 @@ func (m *Member) writeAll(w io.Writer, batch [][]byte) error {
 			return err
 		}
 		m.wrote(len(piece) + n*messageOverhead)
+		m.counts.delivered.Add(int64(n))
 		clear(batch[:n]) // others may have let go of them
 		batch = batch[n:]
 	}

@@ -53,9 +53,18 @@ type Targets struct {
 	dialers   atomic.Pointer[[]*tlsclient.Dialer] // one for each target
 }
 
-// A TargetEvent is one of TargetFailed, TargetBack and TargetUnresolved; later
-// versions may add others.
+// A TargetEvent is one of TargetDialled, TargetFailed, TargetBack and
+// TargetUnresolved; later versions may add others.
 type TargetEvent interface{ targetEvent() }
+
+// TargetDialled says how dialling a target for a connection went. Checks are not
+// told, nor what was given up because the client was gone.
+type TargetDialled struct {
+	Endpoint string
+	Err      error            // nil: it was reached
+	Reason   tlsserver.Reason // of Err; empty without one
+	Duration time.Duration    // its handshake included
+}
 
 // TargetFailed says that a target has failed that was good before. That it goes
 // on failing is not told again.
@@ -77,6 +86,7 @@ type TargetUnresolved struct {
 	Err  error
 }
 
+func (TargetDialled) targetEvent()    {}
 func (TargetFailed) targetEvent()     {}
 func (TargetBack) targetEvent()       {}
 func (TargetUnresolved) targetEvent() {}
@@ -121,9 +131,11 @@ func (t *Targets) dial(ctx context.Context, preamble []byte) (c *tlsclient.Conn,
 		}
 		d := *dialers[a.member]
 		d.Preamble = always(preamble)
+		begun := time.Now()
 		c, err := t.connect(ctx, &d, t.endpoints[a.member])
 		switch {
 		case err == nil:
+			t.tell(TargetDialled{Endpoint: t.endpoints[a.member], Duration: time.Since(begun)})
 			t.tellBack(a.member, t.pool.done(a))
 			return c, sync.OnceFunc(func() { t.pool.release(a) }), nil
 		case ctx.Err() != nil: // it is ours that has ended
@@ -133,6 +145,7 @@ func (t *Targets) dial(ctx context.Context, preamble []byte) (c *tlsclient.Conn,
 			t.pool.abandoned(a)
 			return nil, nil, tlsserver.WithReason(reason.Descriptors, err)
 		}
+		t.tell(TargetDialled{t.endpoints[a.member], err, whyDialling(err), time.Since(begun)})
 		t.tellFailed(a.member, t.pool.failed(a), err)
 		failed.members, failed.errs = append(failed.members, a.member), append(failed.errs, err)
 	}
@@ -217,12 +230,14 @@ func (e *triedError) Error() string {
 }
 
 // whyTarget is the reason of an error that is the target's, not the client's.
-func whyTarget(err error) tlsserver.Reason {
-	why := reason.Failed
+func whyTarget(err error) tlsserver.Reason { return reason.Target(whyDialling(err)) }
+
+// whyDialling is the reason of an error of dialling.
+func whyDialling(err error) tlsserver.Reason {
 	if failed, ok := errors.AsType[*tlsclient.Error](err); ok {
-		why = failed.Reason
+		return failed.Reason
 	}
-	return reason.Target(why)
+	return reason.Failed
 }
 
 // unreached says that an error is the targets', not the client's. The reason is
