@@ -2,7 +2,7 @@
 GO      ?= go
 TOOL     = $(GO) tool -modfile=scripts/tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
-FUZZTIME ?= 20s
+FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 
 .PHONY: help run build test format vet lint test-go test-services certs bench fuzz clean
@@ -40,7 +40,7 @@ certs: build ## an authority, a server's and a client's certificate under certs/
 bench: ## benchmarks of the packages
 	@$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
-fuzz: ## every fuzz target, each for FUZZTIME (20s)
+fuzz: ## every fuzz target, one after the other, each for FUZZTIME (30s): 20 minutes in all
 	@./scripts/fuzz $(FUZZTIME)
 
 clean: ## what was built
