@@ -31,6 +31,7 @@ var exitCodes = map[Reason]int{
 	Shutdown:          1,
 	Failed:            1,
 	Limit("hellos"):   1,
+	Descriptors:       1,
 
 	Timeout("connect"): 4, Timeout("handshake"): 4, Timeout("idle"): 4,
 
