@@ -22,6 +22,7 @@ func TestConnectDoesNotAskForAnAuthorityThatWouldNotHelp(t *testing.T) {
 			broken := config.Clone()
 			broken.Certificates = []tls.Certificate{{Certificate: c.certificate, PrivateKey: config.Certificates[0].PrivateKey}}
 			address := serveEach(t, func(c net.Conn, _ int) { readAll(tls.Server(c, broken)) })
+			ca := ca
 			if c.hint {
 				_, ca = fixedConfig(t)
 			}
