@@ -1,6 +1,6 @@
 //go:build linux
 
-// Trials put a real tcps under load and watch it from outside: they measure
+// Command trials puts a real tcps under load and watches it from outside: it measures
 // what no test should assert, since it depends on the machine.
 //
 //	go run ./scripts/trials slow-peers [FLAG…]
