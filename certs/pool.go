@@ -16,10 +16,10 @@ import (
 )
 
 // LoadPool reads certificate authorities from PEM files and PKCS#12 trust stores, and from folders: every *.pem, *.crt
-// and *.cer file there; hidden ones, sub-folders and what else is no regular file are left out. A file that holds no authority is an error that names it,
-// so is a folder without such a file; errors.Is finds fs.ErrNotExist and fs.ErrPermission. The warnings are sentences
-// about authorities that are expired, not yet valid or near their end, and about certificates that were left out
-// because they are no authority.
+// and *.cer file there; hidden ones, sub-folders and what else is no regular file are left out. A file that holds no
+// authority is an error that names it, so is a folder without such a file; errors.Is finds fs.ErrNotExist and
+// fs.ErrPermission. The warnings are sentences about authorities that are expired, not yet valid or near their end, and
+// about certificates that were left out because they are no authority.
 func LoadPool(paths ...string) (pool *x509.CertPool, warnings []string, err error) {
 	authorities, warnings, err := LoadAuthorities(paths...)
 	if err != nil {
